@@ -1,0 +1,239 @@
+"""Rows of conversations and runs. The hot path writes them through chat.store; everything else reads them by the ORM."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from agents.ids import uuid7
+from agents.models import Agent, ApiKey
+
+
+class Wire(models.TextChoices):
+    OPENAI = "openai", "OpenAI"
+    RUN = "run", "Run"
+    AGENTS = "agents", "Agents API"
+    WEBSOCKET = "websocket", "WebSocket"
+    UIMESSAGE = "uimessage", "UI messages"
+    VOICE = "voice", "Voice"
+    PAID = "paid", "Paid"
+    PUBLIC = "public", "Public link"
+    MCP = "mcp", "MCP"
+
+
+class ChatSession(models.Model):
+    """A conversation of one principal with one agent. `namespace` + `name` are what clients call it (R2.2).
+
+    `version` moves with every change of its history; caches hold the version they were made from (RUN-32).
+    `next_position` numbers its messages.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        CLOSED = "closed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    namespace = models.CharField(max_length=200)
+    name = models.CharField(max_length=128, null=True, blank=True)
+    agent = models.ForeignKey(Agent, null=True, on_delete=models.SET_NULL, related_name="sessions")
+    agent_name = models.CharField(max_length=64)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="chat_sessions")
+    wire = models.CharField(max_length=16, choices=Wire.choices)
+    title = models.CharField(max_length=200, blank=True)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
+    version = models.PositiveIntegerField(default=0)
+    next_position = models.PositiveIntegerField(default=0)
+    message_count = models.PositiveIntegerField(default=0)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, default=0)
+    context_tokens = models.PositiveIntegerField(default=0, help_text="Input size of the last model call.")
+    created_at = models.DateTimeField(default=timezone.now)
+    last_message_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["namespace", "name"], name="one_conversation_per_name")]
+        indexes = [
+            models.Index(fields=["owner", "agent", "-last_message_at"], name="session_list"),
+            models.Index(fields=["agent", "-last_message_at"], name="session_list_manager"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class Message(models.Model):
+    """One entry of a session. `parts` are canonical JSON parts (chat/parts.py); `text` is their text, for search and lists.
+
+    `in_history` false: stored, but no model sees it (OAI-54). `active` false: left by a branch (AG-26).
+    """
+
+    class Role(models.TextChoices):
+        USER = "user"
+        ASSISTANT = "assistant"
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="messages")
+    execution_id = models.UUIDField(null=True, db_index=True)
+    position = models.PositiveIntegerField()
+    role = models.CharField(max_length=9, choices=Role.choices)
+    parts = models.JSONField(default=list)
+    text = models.TextField(blank=True)
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
+    incomplete = models.BooleanField(default=False)
+    in_history = models.BooleanField(default=True)
+    active = models.BooleanField(default=True)
+    parent_id = models.UUIDField(null=True)
+    source = models.CharField(max_length=8, default="text", help_text="text, voice or task")
+    client_id = models.CharField(max_length=200, blank=True)
+    client_metadata = models.JSONField(null=True)
+    rating = models.SmallIntegerField(null=True)
+    rating_comment = models.CharField(max_length=2000, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["position"]
+        indexes = [models.Index(fields=["session", "position"], name="session_messages")]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.text[:60]}"
+
+
+class Execution(models.Model):
+    """One run of one agent, whatever started it. A terminal status is written by compare-and-set, once (R0.8)."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        PAUSED = "paused"
+        SUCCESS = "success"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        SKIPPED = "skipped"
+
+    class Trigger(models.TextChoices):
+        CHAT = "chat"
+        TASK = "task"
+        SCHEDULE = "schedule"
+        PUBLIC = "public"
+        PAID = "paid"
+        VOICE = "voice"
+        WORKFLOW = "workflow"
+        WEBHOOK = "webhook"
+        MCP = "mcp"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    agent = models.ForeignKey(Agent, null=True, on_delete=models.SET_NULL, related_name="executions")
+    agent_name = models.CharField(max_length=64)
+    agent_version = models.PositiveIntegerField(default=0)
+    session = models.ForeignKey(ChatSession, null=True, on_delete=models.SET_NULL, related_name="executions")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="executions")
+    principal = models.CharField(max_length=200, help_text="Who asked, as Principal.key.")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    trigger = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.CHAT)
+    wire = models.CharField(max_length=16, choices=Wire.choices, null=True)
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.RUNNING)
+    message = models.TextField(blank=True, help_text="The text that was asked.")
+    response = models.TextField(blank=True)
+    finish_reason = models.CharField(max_length=16, blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.CharField(max_length=500, blank=True, help_text="The fixed sentence the caller saw.")
+    error_detail = models.TextField(blank=True, help_text="Scrubbed text of the provider or tool, for managers.")
+    steps = models.JSONField(default=list, help_text="One object per model call: text, reasoning, calls with results, usage, model.")
+    usage = models.JSONField(default=dict)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, null=True)
+    context_tokens = models.PositiveIntegerField(default=0)
+    context_window = models.PositiveIntegerField(default=0)
+    model_used = models.CharField(max_length=128, blank=True)
+    queued_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+    duration_ms = models.PositiveBigIntegerField(null=True)
+    queue_ms = models.PositiveBigIntegerField(null=True)
+    first_token_ms = models.PositiveBigIntegerField(null=True)
+    model_ms = models.PositiveBigIntegerField(null=True)
+    last_seq = models.PositiveIntegerField(default=0)
+    process = models.CharField(max_length=64, blank=True, help_text="The process that runs it.")
+    lease_until = models.DateTimeField(null=True)
+    paused_state = models.JSONField(null=True, help_text="What a paused run needs to go on.")
+    attempt_number = models.PositiveSmallIntegerField(default=1)
+    retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
+    request_id = models.CharField(max_length=128, blank=True)
+    labels = models.JSONField(default=dict, help_text="What the caller said of the call (user, metadata, task names).")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["agent", "-created_at"], name="execution_list"),
+            models.Index(fields=["owner", "-created_at"], name="execution_list_owner"),
+            models.Index(fields=["session", "-created_at"], name="execution_of_session"),
+            models.Index(fields=["status", "lease_until"], name="execution_open", condition=Q(status__in=["queued", "running", "paused"])),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent_name} {self.status} {self.id}"
+
+
+class Approval(models.Model):
+    """A server tool call that waits for a decision (R15). `decision` is empty while it is pending."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="approvals")
+    tool_call_id = models.CharField(max_length=64)
+    name = models.CharField(max_length=64)
+    arguments = models.JSONField()
+    approver = models.CharField(max_length=8, default="caller")
+    decision = models.CharField(max_length=8, blank=True, help_text="approved or denied")
+    decided_arguments = models.JSONField(null=True)
+    reason = models.CharField(max_length=1000, blank=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["execution", "tool_call_id"], name="one_approval_per_call")]
+        indexes = [models.Index(fields=["expires_at"], name="approval_pending", condition=Q(decision=""))]
+
+
+class IdempotencyRecord(models.Model):
+    """One used Idempotency-Key (R4): unique on a hash of principal, route, agent and key; points at the execution."""
+
+    key_hash = models.CharField(max_length=64, primary_key=True)
+    fingerprint = models.CharField(max_length=64)
+    execution_id = models.UUIDField()
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+
+class Checkpoint(models.Model):
+    """Text of a running turn so far, appended about once a second: what survives kill -9 without Redis."""
+
+    id = models.BigAutoField(primary_key=True)
+    execution_id = models.UUIDField()
+    to_seq = models.PositiveIntegerField()
+    text = models.TextField()
+
+    class Meta:
+        indexes = [models.Index(fields=["execution_id", "id"], name="checkpoint_of_execution")]
+
+
+class ClientCall(models.Model):
+    """A model step that ended in client tool calls after server tools ran (OAI-29), found again by one of its call ids."""
+
+    id = models.BigAutoField(primary_key=True)
+    principal = models.CharField(max_length=200)
+    agent_name = models.CharField(max_length=64)
+    call_id = models.CharField(max_length=200)
+    messages = models.JSONField(help_text="The step as provider messages: the assistant's, then the server tools' results.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["principal", "agent_name", "call_id"], name="client_call_lookup")]

@@ -1,0 +1,1 @@
+"""Turns without a client."""
