@@ -127,8 +127,8 @@ def _forms(secret: str) -> set[str]:
 def _suspect_pattern(heads: set[str]) -> re.Pattern[str]:
     """Finds the places worth a look: the head of a secret, or the beginning of a head at the end of the text."""
     tree: dict[str, dict[str, set[str]]] = {}
-    for first, second, third in heads:
-        tree.setdefault(first, {}).setdefault(second, set()).add(third)
+    for head in heads:
+        tree.setdefault(head[0], {}).setdefault(head[1], set()).add(head[2])
     return re.compile("|".join(f"{re.escape(first)}(?:{_seconds(tree[first])})" for first in sorted(tree)))
 
 
