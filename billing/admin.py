@@ -1,0 +1,50 @@
+"""Prices in the admin: what the list says, and what operators set over it."""
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from billing.models import Price
+from billing.prices import value_of
+
+
+class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    class Meta:
+        model = Price
+        fields = ("provider", "model", "pattern", "input_usd", "output_usd", "cache_read_usd", "cache_write_usd", "tiers", "valid_from")
+
+    def clean_pattern(self) -> str:
+        pattern: str = self.cleaned_data["pattern"]
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise forms.ValidationError(f"Not a regular expression: {error}") from error
+        return pattern
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not self.errors:
+            try:
+                value_of(Price(**cleaned))
+            except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+                raise forms.ValidationError({"tiers": "A list of objects with above_tokens and prices, as in the example."}) from error
+        return cleaned
+
+
+@admin.register(Price)
+class PriceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """A row saved here is the operator's: the list does not append to that model any more."""
+
+    form = PriceForm
+    list_display = ("model", "provider", "input_usd", "output_usd", "cache_read_usd", "valid_from", "source")
+    list_filter = ("source", "provider")
+    search_fields = ("model",)
+    save_as = True
+
+    def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
+        obj.source = Price.Source.OPERATOR
+        super().save_model(request, obj, form, change)
