@@ -5,7 +5,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from config import env, keyfiles
+from config import cors, env, keyfiles
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).resolve()
@@ -120,6 +120,10 @@ CHAT_ANONYMOUS = False
 CHAT_WIRE_ONLY = False
 CHAT_API_KEY = env.text("CHAT_API_KEY") or (os.environ.get(env.text("CHAT_API_KEY_ENV"), "") if env.text("CHAT_API_KEY_ENV") else "")
 CHAT_CORS_ORIGIN = env.text("CHAT_CORS_ORIGIN")
+CORS = cors.from_environment(CHAT_CORS_ORIGIN)
+globals().update(CORS)
+WIRE_MIDDLEWARE = [cors.MIDDLEWARE] if CORS else []
+MIDDLEWARE = [*WIRE_MIDDLEWARE, *MIDDLEWARE]
 CHAT_CONVERSATIONS_MAX = max(0, env.integer("CHAT_CONVERSATIONS_MAX", 10_000))
 CHAT_CONVERSATION_TTL = env.duration("CHAT_CONVERSATION_TTL", 1800)
 CHAT_MAX_IDLE_RUNTIMES = max(0, env.integer("CHAT_MAX_IDLE_RUNTIMES", 4))
