@@ -1,0 +1,100 @@
+"""Fixtures of all tests: real services, live servers, the fake model server. Each is started once a session, when first asked for."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import cast, services
+from tests.support.server import Server, ServerKind
+
+if TYPE_CHECKING:
+    from tests.support.upstream import FakeUpstream
+
+NewServer = Callable[..., Server]
+
+
+def real(service: AbstractContextManager[str]) -> Iterator[str]:
+    """A service's URL; where its program is missing the test is skipped, in CI it fails."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(service)
+        except services.Missing as missing:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(missing))
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    yield from real(services.redis())
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    yield from real(services.postgres())
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator["FakeUpstream"]:
+    from tests.support.upstream import FakeUpstream
+
+    with FakeUpstream() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def filled_data_dir(tmp_path_factory: pytest.TempPathFactory, upstream: "FakeUpstream") -> tuple[Path, dict[str, str]]:
+    """An embedded database with the cast in it, made once and copied for every server; with the cast's keys."""
+    folder = tmp_path_factory.mktemp("filled") / "data"
+    return folder, cast.fill(Server(folder).env, upstream.url)
+
+
+@pytest.fixture(scope="session")
+def new_server(tmp_path_factory: pytest.TempPathFactory, filled_data_dir: tuple[Path, dict[str, str]]) -> Iterator[NewServer]:
+    """Starts another embedded server with a fresh cast: `new_server(kind="daphne", env={...})`; all are stopped at the end."""
+    with ExitStack() as stack:
+
+        def start(kind: ServerKind = "uvicorn", env: dict[str, str] | None = None) -> Server:
+            folder = tmp_path_factory.mktemp("server") / "data"
+            shutil.copytree(filled_data_dir[0], folder)
+            server = Server(folder, kind, env)
+            server.keys = filled_data_dir[1]
+            return stack.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def server(new_server: NewServer) -> Server:
+    """The embedded server on uvicorn that most wire tests share."""
+    return new_server()
+
+
+@pytest.fixture(scope="session")
+def daphne_server(new_server: NewServer) -> Server:
+    return new_server("daphne")
+
+
+@pytest.fixture(scope="session", params=["uvicorn", "daphne"])
+def any_server(request: pytest.FixtureRequest) -> Server:
+    """Each supported ASGI server in turn."""
+    server: Server = request.getfixturevalue("server" if request.param == "uvicorn" else "daphne_server")
+    return server
+
+
+@pytest.fixture(scope="session")
+def redis_pg_servers(
+    tmp_path_factory: pytest.TempPathFactory, redis_url: str, postgres_url: str, upstream: "FakeUpstream"
+) -> Iterator[tuple[Server, Server]]:
+    """Two web processes of one site on Redis and PostgreSQL."""
+    site = services.new_database(postgres_url, "two_servers")
+    shared = {"REDIS_URL": redis_url, "DATABASE_URL": site, "SECRET_KEY": "one-secret-key-for-both-processes" * 2}
+    shared["ENCRYPTION_KEYS"] = "c3dpdGNoYm9hcmQtdGVzdHMtMzItYnl0ZXMtbG9uZyE="
+    first, second = (Server(tmp_path_factory.mktemp(f"web{number}") / "data", env=shared) for number in (1, 2))
+    first.keys = second.keys = cast.fill(first.env, upstream.url)
+    with first, second:
+        yield first, second
