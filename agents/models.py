@@ -28,6 +28,12 @@ class CatalogVersion(models.Model):
     counter = models.BigIntegerField(default=1)
 
 
+class FirstStart(models.Model):
+    """One row (id 1): the first start was made. What it made and an operator deleted does not come back."""
+
+    made_at = models.DateTimeField(auto_now_add=True)
+
+
 class Provider(models.Model):
     """Where models are served."""
 
