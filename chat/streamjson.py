@@ -74,7 +74,7 @@ class Encoder:
         self._teller = Teller(execution_id=execution_id, session_id=session_id, public=public)
 
     def encode(self, batch: Batch) -> bytes:
-        return b"".join(self._told(item) for item in _current(batch))
+        return b"".join(self._told(item) for item in batch)
 
     def status(self, position: int) -> bytes:
         """What watchers of a queued run get first (AG-20)."""
@@ -108,18 +108,12 @@ def lines(events: Iterable[Numbered], *, execution_id: str = "", session_id: str
     """The objects of a run without `stream_event`: what `execution_log` holds (AG-12, AG-36)."""
     teller = Teller(execution_id=execution_id, session_id=session_id)
     told: list[Object] = []
-    for item in _current(list(events)):
+    for item in events:
         if isinstance(item.event, TextDelta | RefusalDelta):
             teller.hear(item.event)
         else:
             told += teller.tell(item)
     return told
-
-
-def _current(batch: Batch) -> Iterable[Numbered]:
-    """A pause that is already over says nothing: the run went on, and its real end follows."""
-    last = len(batch) - 1
-    return (item for index, item in enumerate(batch) if index == last or not isinstance(item.event, TurnPaused))
 
 
 @dataclass(slots=True)

@@ -38,17 +38,16 @@ class Encoder:
         self._text = Text()
 
     def encode(self, batch: Batch) -> bytes:
-        last = len(batch) - 1
-        return b"".join(self._frame(item, index == last) for index, item in enumerate(batch))
+        return b"".join(self._frame(item) for item in batch)
 
-    def _frame(self, item: Numbered, is_last: bool) -> bytes:
+    def _frame(self, item: Numbered) -> bytes:
         seq, event = item
         if isinstance(event, TextDelta | RefusalDelta):
             content = self._text.piece(event)
             return text_frame(seq, content) if content and seq > self._after else b""
         if isinstance(event, Gap):
             return self._gap(seq, event)
-        if isinstance(event, SEGMENT_ENDS) and seq > self._after and (is_last or not isinstance(event, TurnPaused)):
+        if isinstance(event, SEGMENT_ENDS) and seq > self._after:
             return b"id: %d\ndata: %b\n\n" % (seq, orjson.dumps(self._final(event)))
         return b""
 
