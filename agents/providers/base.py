@@ -3,8 +3,8 @@
 Message JSON is that of Chat Completions (role, content, tool_calls, tool_call_id), already encoded; other kinds decode it.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from agents.specs import ModelSpec, Sampling
@@ -77,7 +77,7 @@ class ModelRequest:
     tools: tuple[ToolDefinition, ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     response_format: Mapping[str, Any] | None = None
 
 
@@ -104,7 +104,7 @@ class ProviderError(Exception):
 
 
 class Provider(Protocol):
-    def stream(self, request: ModelRequest) -> AsyncIterator[Sequence[Delta]]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Delta]]:
         """Yields the deltas of one model call, one list per network read, ending with Finish (Usage before it if told).
 
         Raises ProviderError. Closing the iterator (aclose) closes the upstream connection at once.

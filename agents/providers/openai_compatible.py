@@ -1,0 +1,189 @@
+"""Chat Completions over HTTP: OpenAI, OpenRouter, Ollama, vLLM, Groq, Mistral and whatever else speaks it.
+
+The hot path: one shared session, request bytes spliced around the messages, one JSON decode and one list per read.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from agents.providers import http
+from agents.providers.base import Delta, ModelRequest, ProviderError, ToolDefinition
+from agents.providers.body import Body
+from agents.providers.chunks import AnswerReader
+from agents.providers.failures import failure
+from agents.specs import ProviderSpec
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+MAX_ERROR_BYTES = 64 * 1024
+MAX_LISTING_BYTES = 16 * 1024 * 1024
+SAMPLING_FIELDS = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "logit_bias",
+    "reasoning_effort",
+    "verbosity",
+)
+MAX_CACHED_TOOLS = 256
+
+_without_stream_options: set[str] = set()
+"""Base URLs that refused `stream_options`: they are not asked again while this process lives."""
+
+
+def build(spec: ProviderSpec) -> "OpenAICompatible":
+    return OpenAICompatible(spec)
+
+
+class OpenAICompatible:
+    """`options`: `body` (an object) is merged into every request, `max_tokens_field` names the output limit's field."""
+
+    def __init__(self, spec: ProviderSpec) -> None:
+        self._spec = spec
+        self._base_url = (spec.base_url or DEFAULT_BASE_URL).rstrip("/")
+        self._url = URL(f"{self._base_url}/chat/completions")
+        authorization = {"Authorization": f"Bearer {spec.api_key}"} if spec.api_key else {}
+        self._headers = {**authorization, "Content-Type": "application/json", **spec.headers}
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=spec.connect_timeout_s)
+        default_field = "max_completion_tokens" if self._url.host == "api.openai.com" else "max_tokens"
+        self._max_tokens_field = str(spec.options.get("max_tokens_field") or default_field)
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Delta]]:
+        body = Body(self._spec.first_token_timeout_s, self._spec.idle_timeout_s)
+        body.open(await self._open(request, body.deadline))
+        reader = AnswerReader()
+        try:
+            while not reader.done and (data := await _read(body, reader)):
+                if deltas := reader.feed(data):
+                    body.answered()
+                    yield deltas
+                if reader.error:
+                    raise reader.error
+            if deltas := reader.finish():
+                yield deltas
+            if reader.error:
+                raise reader.error
+        finally:
+            body.close(complete=reader.finished)
+
+    async def models(self) -> list[str]:
+        """GET {base URL}/models."""
+        deadline = asyncio.get_running_loop().time() + self._spec.first_token_timeout_s
+        response = await self._send("GET", URL(f"{self._base_url}/models"), None, deadline)
+        try:
+            if response.status != 200:
+                raise await _failure(response, deadline)
+            listing = orjson.loads(await _read_some(response, MAX_LISTING_BYTES, deadline))
+            return sorted({str(model["id"]) for model in (listing if isinstance(listing, list) else listing["data"])})
+        except (ValueError, TypeError, LookupError) as error:
+            raise ProviderError("invalid", f"no list of models: {error!r}") from error
+        finally:
+            response.close()
+
+    async def _open(self, request: ModelRequest, deadline: float) -> aiohttp.ClientResponse:
+        """Sends the request and returns its response when the answer follows. Redirects are refused: they lose the body
+        and could carry the key elsewhere."""
+        asked = self._base_url not in _without_stream_options
+        response = await self._send("POST", self._url, self._body(request, asked), deadline)
+        if response.status == 200:
+            return response
+        try:
+            error = await _failure(response, deadline)
+        finally:
+            response.close()
+        if not (asked and response.status in (400, 422) and "stream_options" in error.detail):
+            raise error
+        _without_stream_options.add(self._base_url)
+        return await self._open(request, deadline)
+
+    async def _send(self, method: str, url: URL, data: bytes | None, deadline: float) -> aiohttp.ClientResponse:
+        request = http.session().request
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await request(method, url, data=data, headers=self._headers, timeout=self._timeout, allow_redirects=False)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise ProviderError("network", "connect timeout") from error
+        except TimeoutError as error:
+            raise ProviderError("timeout", "no answer") from error
+        except aiohttp.InvalidURL as error:
+            raise ProviderError("bad_request", repr(error)) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ProviderError("network", repr(error)) from error
+
+    def _body(self, request: ModelRequest, stream_options: bool) -> bytes:
+        head = orjson.dumps(self._head(request, stream_options))
+        tools = _encoded(request.tools) if request.tools else b""
+        return b"".join((head[:-1], tools, b',"messages":', request.messages, b"}"))
+
+    def _head(self, request: ModelRequest, stream_options: bool) -> dict[str, Any]:
+        """Everything but tools and messages; what the model does not support is left out (OAI-15)."""
+        fields: dict[str, Any] = {"model": request.model.name, "stream": True}
+        if stream_options:
+            fields["stream_options"] = {"include_usage": True}
+        self._add_sampling(request, fields)
+        if request.tools:
+            fields["tool_choice"], fields["parallel_tool_calls"] = request.tool_choice, request.parallel_tool_calls
+        fields["response_format"] = request.response_format
+        unsupported = request.model.unsupported
+        fields = {name: value for name, value in fields.items() if value is not None and name not in unsupported}
+        return {**fields, **self._spec.options.get("body", {})}
+
+    def _add_sampling(self, request: ModelRequest, fields: dict[str, Any]) -> None:
+        sampling = request.sampling
+        for name in SAMPLING_FIELDS:
+            fields[name] = getattr(sampling, name)
+        fields["stop"] = list(sampling.stop) or None
+        if not {"max_tokens", "max_completion_tokens"} & request.model.unsupported:
+            fields[self._max_tokens_field] = sampling.max_tokens
+
+
+async def _read(body: Body, reader: AnswerReader) -> bytes:
+    """A failure after the model gave its reason to stop is no failure: the answer is complete."""
+    try:
+        return await body.read()
+    except ProviderError:
+        if reader.finished:
+            return b""
+        raise
+
+
+async def _failure(response: aiohttp.ClientResponse, deadline: float) -> ProviderError:
+    return failure(response.status, await _read_some(response, MAX_ERROR_BYTES, deadline), response.headers)
+
+
+async def _read_some(response: aiohttp.ClientResponse, limit: int, deadline: float) -> bytes:
+    """At most `limit` bytes of the body; what came before a failure or the deadline is enough."""
+    pieces = bytearray()
+    try:
+        async with asyncio.timeout_at(deadline):
+            while len(pieces) < limit and (piece := await response.content.read(limit - len(pieces))):
+                pieces += piece
+    except (aiohttp.ClientError, OSError):
+        pass
+    return bytes(pieces)
+
+
+_tools: OrderedDict[int, tuple[tuple[ToolDefinition, ...], bytes]] = OrderedDict()
+"""Encoded tools by the identity of their tuple, which the entry keeps alive; agents reuse theirs from turn to turn."""
+
+
+def _encoded(tools: tuple[ToolDefinition, ...]) -> bytes:
+    found = _tools.get(id(tools))
+    if found is None:
+        found = _tools[id(tools)] = (tools, b',"tools":' + orjson.dumps([_function(tool) for tool in tools]))
+        while len(_tools) > MAX_CACHED_TOOLS:
+            _tools.popitem(last=False)
+    return found[1]
+
+
+def _function(tool: ToolDefinition) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name, "description": tool.description or None, "strict": tool.strict}
+    function = {name: value for name, value in function.items() if value is not None}
+    return {"type": "function", "function": {**function, "parameters": tool.parameters or {"type": "object", "properties": {}}}}
