@@ -1,0 +1,287 @@
+"""A conversation's history kept encoded, so that a turn of a long one costs little more than a turn of a short one.
+
+A Transcript is a value that shares its bytes with the ones grown from it. Its fragment holds what can no longer change;
+`loose` are the newest messages whose form depends on what follows (a turn without an answer, open client calls).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from struct import Struct
+from typing import Any, Literal, NamedTuple, Self
+from uuid import UUID
+
+from django.conf import settings
+
+from chat.cleaning import clean, content_text
+from chat.history import ProviderMessage, StoredMessage, Turn, encode, estimate_tokens, open_calls, text_of, turns_of, without_retries
+
+_RECORD = Struct(">IBQI16s16s")
+_ASSISTANT, _BOUNDARY, _USER_FIRST = 1, 2, 4
+_NO_ID = bytes(16)
+
+
+class Entry(NamedTuple):
+    """One stored message. `boundary`: history can be cut right before it; `offset`, `tokens_before`: where its group begins."""
+
+    position: int
+    role: Literal["user", "assistant"]
+    digest: bytes
+    message_id: UUID | None
+    boundary: bool
+    offset: int
+    tokens_before: int
+
+
+class Transcript:
+    """The history of `session_id` at `version`; `tokens` is the estimate for the fragment alone."""
+
+    __slots__ = (
+        "_buffer", "_records", "base", "count", "loose", "message_count", "next_position", "session_id", "size", "tokens", "version",
+    )  # fmt: skip
+
+    def __init__(self, session_id: UUID, version: int = 0) -> None:
+        self.session_id = session_id
+        self.version = version
+        self.next_position = 0
+        self.message_count = 0
+        self._buffer = bytearray()
+        self._records = bytearray()
+        self.size = 0
+        self.count = 0
+        self.tokens = 0
+        self.loose: tuple[StoredMessage, ...] = ()
+        self.base: tuple[int, int, int] | None = None
+        """Version, size and count of what this was grown from by one append()."""
+
+    @property
+    def clean_end(self) -> bool:
+        return not self.loose
+
+    @property
+    def open_calls(self) -> list[str]:
+        """Ids of client calls the conversation ends with (OAI-52)."""
+        turns = turns_of(self.loose)
+        return open_calls(turns[-1].messages) if turns else []
+
+    @property
+    def fragment(self) -> bytes:
+        """The settled provider messages, joined by commas."""
+        return bytes(self._buffer[: self.size])
+
+    @property
+    def records(self) -> bytes:
+        return bytes(self._records[: self.count * _RECORD.size])
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes this takes in memory."""
+        return 600 + self.size + self.count * _RECORD.size + sum(len(part.get("text") or "") + 300 for m in self.loose for part in m.parts)
+
+    def append(self, messages: Iterable[StoredMessage], *, version: int, next_position: int | None = None) -> "Transcript":
+        """The history after one more turn (or any number of stored messages)."""
+        grown = self._copy(version)
+        group: list[Turn] = []
+        turns = turns_of([*self.loose, *messages])
+        for turn in turns:
+            group.append(turn)
+            if turn.settled():
+                grown._settle(group)
+                group = []
+        grown.loose = tuple(message for turn in group for message in turn.stored)
+        newest = [message for turn in turns for message in turn.stored][len(self.loose) :]
+        grown.message_count += len(newest)
+        after_newest = max((message.position + 1 for message in newest), default=0)
+        grown.next_position = max(self.next_position, after_newest) if next_position is None else next_position
+        return grown
+
+    def _copy(self, version: int) -> "Transcript":
+        """A transcript that may grow: it shares the bytes with this one unless another has grown from this one before."""
+        copy = Transcript(self.session_id, version)
+        records_size = self.count * _RECORD.size
+        shared = len(self._buffer) == self.size and len(self._records) == records_size
+        copy._buffer = self._buffer if shared else self._buffer[: self.size]
+        copy._records = self._records if shared else self._records[:records_size]
+        copy.size, copy.count, copy.tokens = self.size, self.count, self.tokens
+        copy.next_position, copy.message_count = self.next_position, self.message_count
+        copy.base = (self.version, self.size, self.count)
+        return copy
+
+    def _settle(self, group: Sequence[Turn]) -> None:
+        """Encodes turns that nothing can change any more: the last one is settled, those before it are joined to it."""
+        first = self.size == 0
+        messages = clean((message for turn in without_retries(group, None) for message in turn.messages), first=first)
+        if not first:
+            self._buffer += b","
+        flags = _BOUNDARY | (_USER_FIRST if messages[0]["role"] == "user" else 0)
+        offset = len(self._buffer)
+        for message in (message for turn in group for message in turn.stored):
+            self._records += _record(message, flags, offset, self.tokens)
+            self.count += 1
+            flags = 0
+        self._buffer += encode(messages)
+        self.size = len(self._buffer)
+        self.tokens += sum(map(estimate_tokens, messages))
+
+    def messages_json(self, system: bytes, new_user: Sequence[ProviderMessage], budget_tokens: int) -> bytes:
+        """The whole JSON array: `system` (one encoded message, or b""), history cut to the budget (R9.2g), the new user input.
+
+        `budget_tokens` is for everything but the system message. The newest turn is never cut.
+        """
+        tail = self._tail(new_user)
+        surplus = self.tokens + sum(map(estimate_tokens, tail)) - budget_tokens
+        start = self._first_kept(surplus) if surplus > 0 else 0
+        pieces: list[bytes | memoryview] = [system] if system else []
+        if start < self.size:
+            pieces.append(memoryview(self._buffer)[start : self.size])
+        if tail := clean(tail, first=start == self.size):
+            pieces.append(encode(tail))
+        return b"[" + b",".join(pieces) + b"]"
+
+    def _tail(self, new_user: Sequence[ProviderMessage]) -> list[ProviderMessage]:
+        if not self.loose:
+            return list(new_user)
+        new_text = "\n\n".join(content_text(message["content"]) for message in new_user if message["role"] == "user")
+        turns = without_retries(turns_of(self.loose), new_text)
+        return [message for turn in turns for message in turn.messages] + list(new_user)
+
+    def _first_kept(self, surplus: int) -> int:
+        """The offset of the oldest turn that stays when `surplus` tokens must go; the fragment's end when none does."""
+        low, high = 0, self.count
+        while low < high:
+            middle = (low + high) // 2
+            if self._at(middle)[3] >= surplus:
+                high = middle
+            else:
+                low = middle + 1
+        for index in range(low, self.count):
+            _, flags, offset, *_ = self._at(index)
+            if flags & _USER_FIRST:
+                return int(offset)
+        return self.size
+
+    def _at(self, index: int) -> tuple[Any, ...]:
+        return _RECORD.unpack_from(self._records, index * _RECORD.size)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every message of the history, in order, the loose ones last."""
+        with memoryview(self._records)[: self.count * _RECORD.size] as records:
+            packed = list(_RECORD.iter_unpack(records))
+        flags = _BOUNDARY
+        for message in self.loose:
+            packed.append(_RECORD.unpack(_record(message, flags, self.size, self.tokens)))
+            flags = 0
+        return map(_entry, packed)
+
+    def cut(self, position: int, *, version: int) -> "Transcript | None":
+        """The history without the messages from `position` on; None when it must be built from the database (a cut inside a turn)."""
+        left = self._copy(version)
+        left.base = None
+        for index, entry in enumerate(self.entries()):
+            if entry.position < position:
+                continue
+            if not entry.boundary:
+                return None
+            left.size, left.tokens, left.count = max(0, entry.offset - 1), entry.tokens_before, min(index, self.count)
+            left.message_count = index
+            return left
+        left.loose = self.loose
+        return left
+
+    def head(self) -> dict[str, Any]:
+        """All but the two byte strings, as JSON values; thawed() makes a transcript of the three again."""
+        loose = [(m.role, list(m.parts), m.position, m.id, m.status, m.incomplete) for m in self.loose]
+        return {
+            "version": self.version, "next_position": self.next_position, "message_count": self.message_count, "size": self.size,
+            "count": self.count, "tokens": self.tokens, "loose": loose,
+        }  # fmt: skip
+
+    def grown(self) -> tuple[bytes, bytes]:
+        """What the last append() added to fragment and records."""
+        _, size, count = self.base or (0, 0, 0)
+        return bytes(self._buffer[size : self.size]), bytes(self._records[count * _RECORD.size : self.count * _RECORD.size])
+
+    @classmethod
+    def thawed(cls, session_id: UUID, head: dict[str, Any], fragment: bytes, records: bytes) -> Self | None:
+        """None when the pieces do not belong together (one of them was lost by the store)."""
+        if len(fragment) != head["size"] or len(records) != head["count"] * _RECORD.size:
+            return None
+        transcript = cls(session_id, head["version"])
+        transcript.next_position, transcript.message_count = head["next_position"], head["message_count"]
+        transcript.size, transcript.count, transcript.tokens = head["size"], head["count"], head["tokens"]
+        transcript._buffer, transcript._records = bytearray(fragment), bytearray(records)
+        transcript.loose = tuple(_thawed_message(row) for row in head["loose"])
+        return transcript
+
+
+def build(session_id: UUID, version: int, stored: Iterable[StoredMessage]) -> Transcript:
+    """The transcript of a conversation read from the database."""
+    built = Transcript(session_id, version).append(stored, version=version)
+    built.base = None
+    return built
+
+
+def digest(text: str) -> bytes:
+    """What two texts are compared by when a client resends its history: trimmed, hashed (OAI-52)."""
+    return blake2b(text.strip().encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _record(message: StoredMessage, flags: int, offset: int, tokens: int) -> bytes:
+    role = _ASSISTANT if message.role == "assistant" else 0
+    message_id = message.id.bytes if message.id else _NO_ID
+    return _RECORD.pack(message.position, flags | role, offset, tokens, digest(text_of(message.parts)), message_id)
+
+
+def _entry(record: tuple[Any, ...]) -> Entry:
+    position, flags, offset, tokens, text_digest, message_id = record
+    return Entry(
+        position,
+        "assistant" if flags & _ASSISTANT else "user",
+        text_digest,
+        UUID(bytes=message_id) if message_id != _NO_ID else None,
+        bool(flags & _BOUNDARY),
+        offset,
+        tokens,
+    )
+
+
+def _thawed_message(row: Sequence[Any]) -> StoredMessage:
+    role, parts, position, message_id, status, incomplete = row
+    id_ = UUID(message_id) if message_id else None
+    return StoredMessage(role=role, parts=parts, position=position, id=id_, status=status, incomplete=incomplete)
+
+
+class Cache:
+    """The newest transcripts of this process, least recently used out first, bounded by bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[UUID, tuple[Transcript, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, session_id: UUID) -> Transcript | None:
+        kept = self._kept.get(session_id)
+        if kept is None:
+            return None
+        self._kept.move_to_end(session_id)
+        return kept[0]
+
+    def put(self, transcript: Transcript) -> None:
+        self.drop(transcript.session_id)
+        weight = transcript.weight
+        self._kept[transcript.session_id] = (transcript, weight)
+        self._bytes += weight
+        while self._bytes > self._max_bytes:
+            self.drop(next(iter(self._kept)))
+
+    def drop(self, session_id: UUID) -> None:
+        kept = self._kept.pop(session_id, None)
+        if kept:
+            self._bytes -= kept[1]
+
+    def clear(self) -> None:
+        self._kept.clear()
+        self._bytes = 0
+
+
+cache = Cache(settings.CHAT_HISTORY_CACHE_BYTES)
