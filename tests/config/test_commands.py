@@ -1,0 +1,88 @@
+"""`manage.py agents …`, `create_api_key` and `prices seed`, as an operator calls them."""
+
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+
+from agents.access import ALL_SCOPES
+from agents.models import Agent, ApiKey, Provider, hash_key
+from billing.models import Price
+
+pytestmark = pytest.mark.django_db
+
+FILE = "providers: [{name: demo, kind: demo}]\nagents: [{name: root, provider: demo, model: demo}]\n"
+
+
+def manage(*arguments):
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue().splitlines()
+
+
+@pytest.fixture
+def owner():
+    return User.objects.create_user("owner")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "agents.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def test_applying_a_file_says_what_it_did_and_then_that_nothing_changed(file):
+    assert manage("agents", "apply", str(file)) == ["provider demo: created", "agent root: created, published version 1"]
+    assert manage("agents", "apply", str(file)) == ["provider demo: unchanged", "agent root: unchanged"]
+
+
+def test_a_bad_file_among_good_ones_changes_nothing_and_is_named(file, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("agents: [{name: x, nme: y}]")
+    with pytest.raises(CommandError, match=r"bad\.yaml: agents\[0\]\.nme: unknown key"):
+        manage("agents", "apply", str(file), str(bad))
+    with pytest.raises(CommandError, match=r"missing\.yaml: cannot be read"):
+        manage("agents", "apply", str(tmp_path / "missing.yaml"))
+    assert not Provider.objects.exists()
+
+
+def test_agents_are_listed_with_state_access_and_model(file):
+    manage("agents", "apply", str(file))
+    assert [line.split() for line in manage("agents", "list")] == [["root", "v1", "signed_in", "demo:", "demo"]]
+
+
+def test_a_key_is_printed_alone_and_only_its_hash_is_stored(owner):
+    (plain,) = manage("create_api_key", "owner", "--name", "ci")
+    key = ApiKey.objects.get()
+    assert plain.startswith("sk-") and len(plain) >= 46
+    assert (key.owner, key.name, key.hash) == (owner, "ci", hash_key(plain))
+    assert set(key.scopes) == ALL_SCOPES
+
+
+def test_a_key_may_be_limited_to_scopes_and_agents(owner, file):
+    manage("agents", "apply", str(file))
+    manage("create_api_key", "owner", "--scope", "run", "--scope", "read", "--agent", "root")
+    key = ApiKey.objects.get()
+    assert (sorted(key.scopes), list(key.agents.all())) == (["read", "run"], [Agent.objects.get()])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nobody"], "there is no user 'nobody'"),
+        (["owner", "--agent", "ghost"], "there is no agent 'ghost'"),
+        (["owner", "--scope", "fly"], "'fly' is no scope"),
+    ],
+)
+def test_an_unknown_user_agent_or_scope_makes_no_key(owner, arguments, sentence):
+    with pytest.raises(CommandError, match=sentence):
+        manage("create_api_key", *arguments)
+    assert not ApiKey.objects.exists()
+
+
+def test_seeding_prices_twice_adds_nothing_the_second_time():
+    (line,) = manage("prices", "seed")
+    assert line == f"{Price.objects.count()} prices added"
+    assert manage("prices", "seed") == ["unchanged"]
