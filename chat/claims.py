@@ -3,13 +3,18 @@
 The order is that of R0.5 (12) to (14). A claim that waits holds at most its session's lock, never a slot.
 """
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
 from uuid import UUID
 
 from agents.specs import TurnPolicy
 from chat.errors import TurnError
 from chat.gates import RateClaim, RateState, rate_headers
-from chat.transcripts import Transcript
+from chat.transcripts import Cache, Transcript
 
 MAX_WAITING_TURNS = 10
 """Turns that may wait on one session (R8.1)."""
@@ -53,7 +58,7 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The turn waits; `position` 1 is next. Call wait()."""
+    """The turn waits; `position` 1 is next, 0 waits for the next minute's rate window. Call wait()."""
 
     rate: RateState | None
     position: int
@@ -61,13 +66,52 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Interrupts:
-    """The turn waits at the front for `running` to end: cancel that execution, then call wait()."""
+    """The turn waits before all others for `running` to end: cancel that execution, and call wait().
+
+    `running` may itself still wait, if it came to interrupt a turn too: then each cancels the one before it.
+    """
 
     rate: RateState | None
+    position: int
     running: UUID
 
 
 Entry = Entered | Waiting | Interrupts
+
+
+class Unchanged(Enum):
+    """Given to exit() by a turn that left the conversation as it was."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = Unchanged.UNCHANGED
+NewHistory = Transcript | None | Literal[Unchanged.UNCHANGED]
+"""The history after a turn; None: forget the cached one, the next turn reads the database (RUN-35)."""
+
+
+def wait_for_window(claim: Claim, rate: RateState) -> Waiting:
+    """What exceeding a limit means: patient claims wait for the next window (R14.1), others are refused with rate_limited."""
+    if claim.rate and claim.rate.patient:
+        return Waiting(rate, 0)
+    raise rate_limited(rate)
+
+
+async def enter_patiently(enter: Callable[[Claim], Awaitable[Entry]], claim: Claim) -> None:
+    """Tries again in each new window until the claim is counted. Raises TimeoutError when its deadline passes before."""
+    while isinstance(entry := await enter(claim), Waiting) and entry.position == 0 and entry.rate:
+        left_s = claim.deadline_s - time.monotonic()
+        await asyncio.sleep(min(left_s, entry.rate.reset_s))
+        if left_s <= entry.rate.reset_s:
+            raise TimeoutError
+
+
+def keep(transcripts: Cache, session_id: UUID, new: NewHistory) -> None:
+    """This process's cache after a turn."""
+    if isinstance(new, Transcript):
+        transcripts.put(new)
+    elif new is None:
+        transcripts.drop(session_id)
 
 
 def rate_limited(rate: RateState) -> TurnError:

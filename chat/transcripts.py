@@ -15,6 +15,7 @@ from django.conf import settings
 
 from chat.cleaning import clean, content_text
 from chat.history import ProviderMessage, StoredMessage, Turn, encode, estimate_tokens, open_calls, text_of, turns_of, without_retries
+from chat.requests import Part
 
 _RECORD = Struct(">IBQI16s16s")
 _ASSISTANT, _BOUNDARY, _USER_FIRST = 1, 2, 4
@@ -52,7 +53,7 @@ class Transcript:
         self.tokens = 0
         self.loose: tuple[StoredMessage, ...] = ()
         self.base: tuple[int, int, int] | None = None
-        """Version, size and count of what this was grown from by one append()."""
+        """Version, size and count of what this was grown from by grow()."""
 
     @property
     def clean_end(self) -> bool:
@@ -78,8 +79,14 @@ class Transcript:
         """About how many bytes this takes in memory."""
         return 600 + self.size + self.count * _RECORD.size + sum(len(part.get("text") or "") + 300 for m in self.loose for part in m.parts)
 
-    def append(self, messages: Iterable[StoredMessage], *, version: int, next_position: int | None = None) -> "Transcript":
-        """The history after one more turn (or any number of stored messages)."""
+    def append(self, *, user: Sequence[Part], assistant: Sequence[Part], position: int, user_id: UUID, assistant_id: UUID) -> "Transcript":
+        """The history after a turn that succeeded, at the next version; its user message is at `position`."""
+        asked = StoredMessage(role="user", parts=user, position=position, id=user_id)
+        answered = StoredMessage(role="assistant", parts=assistant, position=position + 1, id=assistant_id)
+        return self.grow([asked, answered] if assistant else [asked], version=self.version + 1, next_position=position + 2)
+
+    def grow(self, messages: Iterable[StoredMessage], *, version: int, next_position: int | None = None) -> "Transcript":
+        """The history with some more stored messages."""
         grown = self._copy(version)
         group: list[Turn] = []
         turns = turns_of([*self.loose, *messages])
@@ -197,7 +204,7 @@ class Transcript:
         }  # fmt: skip
 
     def grown(self) -> tuple[bytes, bytes]:
-        """What the last append() added to fragment and records."""
+        """What the last grow() added to fragment and records."""
         _, size, count = self.base or (0, 0, 0)
         return bytes(self._buffer[size : self.size]), bytes(self._records[count * _RECORD.size : self.count * _RECORD.size])
 
@@ -216,7 +223,7 @@ class Transcript:
 
 def build(session_id: UUID, version: int, stored: Iterable[StoredMessage]) -> Transcript:
     """The transcript of a conversation read from the database."""
-    built = Transcript(session_id, version).append(stored, version=version)
+    built = Transcript(session_id, version).grow(stored, version=version)
     built.base = None
     return built
 

@@ -1,0 +1,44 @@
+"""The turn lock, the capacity slot and the rate reservation of every running turn (R8, R14, AG-15): one lease per execution.
+
+`leases` keeps them in memory, or in Redis where several processes serve (REDIS_URL). The processes' heartbeat calls renew().
+"""
+
+from typing import Protocol
+from uuid import UUID
+
+from django.conf import settings
+
+from chat.claims import UNCHANGED, Claim, Entered, Entry, Interrupts, NewHistory, Waiting
+from chat.leases_memory import MemoryLeases
+
+__all__ = ["UNCHANGED", "Claim", "Entered", "Entry", "Interrupts", "Leases", "Waiting", "leases"]
+
+
+class Leases(Protocol):
+    """What chat.turns needs; described at MemoryLeases."""
+
+    def try_enter(self, claim: Claim) -> Entry | None:
+        """The answer at once, or None: await enter()."""
+        ...
+
+    async def enter(self, claim: Claim) -> Entry: ...
+    async def wait(self, claim: Claim) -> Entered: ...
+    async def abandon(self, claim: Claim) -> None: ...
+    async def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None: ...
+    async def renew(self) -> list[UUID]: ...
+    async def running(self, session_id: UUID) -> UUID | None: ...
+    async def waiting(self, session_id: UUID) -> int: ...
+    async def forget(self, owner: str, session_id: UUID) -> None: ...
+    async def idle_conversations(self, most: int, ttl_s: float) -> list[UUID]: ...
+    async def close(self) -> None: ...
+
+
+def _made() -> Leases:
+    if not settings.REDIS_URL:
+        return MemoryLeases()
+    from chat.leases_redis import RedisLeases
+
+    return RedisLeases()
+
+
+leases = _made()
