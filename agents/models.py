@@ -19,6 +19,7 @@ from agents.ids import uuid7
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 TOOL_NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 check_name = RegexValidator(NAME_PATTERN, "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit.")
+check_base_url = RegexValidator(r"\Ahttps?://[^\s/?#@]+(/[^\s?#]*)?\Z", "An address like https://api.example.com/v1, without a query.")
 check_tool_name = RegexValidator(TOOL_NAME_PATTERN, "1 to 64 letters, digits, '_' or '-'.")
 
 
@@ -29,7 +30,7 @@ class CatalogVersion(models.Model):
 
 
 class FirstStart(models.Model):
-    """One row (id 1): the first start was made. What it made and an operator deleted does not come back."""
+    """A row for each part of the first start that was made (1: agents, 2: administrator). What was deleted does not come back."""
 
     made_at = models.DateTimeField(auto_now_add=True)
 
@@ -46,7 +47,9 @@ class Provider(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=64, unique=True, validators=[check_name])
     kind = models.CharField(max_length=32, choices=Kind.choices, default=Kind.OPENAI_COMPATIBLE)
-    base_url = models.URLField(max_length=500, blank=True, help_text="Up to and including /v1. Empty: the vendor's own address.")
+    base_url = models.CharField(
+        "base URL", max_length=500, blank=True, validators=[check_base_url], help_text="Up to and including /v1. Empty: the vendor's own address."
+    )
     api_key = EncryptedTextField(blank=True, help_text="Stored encrypted, never shown again. Leave empty to keep the present one.")
     headers = EncryptedTextField(blank=True, help_text='Extra request headers as JSON, for example {"X-Team": "ops"}. Stored encrypted.')
     connect_timeout_s = models.FloatField("connect timeout (s)", default=10, validators=[MinValueValidator(0.1)])

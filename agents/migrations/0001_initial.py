@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=agents.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$', "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit.")])),
                 ('kind', models.CharField(choices=[('openai_compatible', 'OpenAI-compatible'), ('anthropic', 'Anthropic'), ('google', 'Google Gemini'), ('demo', 'Demo (no key, no network)')], default='openai_compatible', max_length=32)),
-                ('base_url', models.URLField(blank=True, help_text="Up to and including /v1. Empty: the vendor's own address.", max_length=500)),
+                ('base_url', models.CharField(blank=True, help_text="Up to and including /v1. Empty: the vendor's own address.", max_length=500, validators=[django.core.validators.RegexValidator('\\Ahttps?://[^\\s/?#@]+(/[^\\s?#]*)?\\Z', 'An address like https://api.example.com/v1, without a query.')], verbose_name='base URL')),
                 ('api_key', agents.fields.EncryptedTextField(blank=True, help_text='Stored encrypted, never shown again. Leave empty to keep the present one.')),
                 ('headers', agents.fields.EncryptedTextField(blank=True, help_text='Extra request headers as JSON, for example {"X-Team": "ops"}. Stored encrypted.')),
                 ('connect_timeout_s', models.FloatField(default=10, validators=[django.core.validators.MinValueValidator(0.1)], verbose_name='connect timeout (s)')),
