@@ -1,0 +1,119 @@
+"""A site with a past: fills a stopped server's database with sessions, each with two messages and an execution.
+
+`python -m tests.benchmarks.stored COUNT` fills up to COUNT sessions, in the database itself, and prints the milliseconds of one
+page of the owner's session list.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tests.support.server import ROOT, Server
+
+if TYPE_CHECKING:
+    from django.db.models import Model
+
+PAGES = 31
+NEW_ID = {"sqlite": "lower(hex(randomblob(16)))", "postgresql": "gen_random_uuid()"}
+EARLIER = {
+    "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', old.last_message_at, '-' || n || ' seconds')",
+    "postgresql": "old.last_message_at - n * interval '1 second'",
+}
+SERIES = "WITH RECURSIVE series(n) AS (SELECT %s UNION ALL SELECT n + 1 FROM series WHERE n < %s) "
+
+
+def fill(server: Server, count: int) -> float:
+    """Runs this module beside the stopped server; the milliseconds of a list page."""
+    command = [sys.executable, "-m", "tests.benchmarks.stored", str(count)]
+    return float(subprocess.run(command, cwd=ROOT, env=server.env, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+
+    django.setup()
+    fill_up(int(sys.argv[1]))
+    print(page_ms())
+
+
+def fill_up(count: int) -> None:
+    from django.db import connection, transaction
+
+    from chat.models import ChatSession, Execution, Message
+
+    have = ChatSession.objects.filter(name__startswith="stored-").count()
+    template = template_session()
+    new_id, earlier = NEW_ID[connection.vendor], EARLIER[connection.vendor]
+    with transaction.atomic(), connection.cursor() as cursor:
+        sql = copying(ChatSession, {"id": new_id, "name": "'stored-' || n", "last_message_at": earlier}) + ", series WHERE old.id = %s"
+        cursor.execute(SERIES + sql, [have + 1, count, key(template)])
+        for model in (Message, Execution):
+            new = f", {quoted(ChatSession)} new WHERE old.session_id = %s AND new.name LIKE 'stored-%%' "
+            missing = f"AND NOT EXISTS (SELECT 1 FROM {quoted(model)} there WHERE there.session_id = new.id)"
+            cursor.execute(copying(model, {"id": new_id, "session_id": "new.id"}) + new + missing, [key(template)])
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+
+
+def template_session() -> "Model":
+    """One session of the owner, with a turn; the others are copies of it."""
+    from django.contrib.auth.models import User
+
+    from agents.models import Agent
+    from chat.models import ChatSession, Execution, Message
+
+    owner, agent = User.objects.get(username="owner"), Agent.objects.get(name="burst")
+    fields = {"agent": agent, "agent_name": agent.name, "owner": owner, "wire": "run", "message_count": 2, "next_position": 2}
+    session, is_new = ChatSession.objects.get_or_create(namespace=f"user:{owner.pk}", name="template", defaults=fields)
+    if is_new:
+        for position, role in enumerate(("user", "assistant")):
+            text = f"What the {role} said. " * 10
+            Message.objects.create(
+                session=session, position=position, role=role, text=text, parts=[{"type": "text", "text": text}], status="done"
+            )
+        Execution.objects.create(
+            session=session, agent=agent, agent_name=agent.name, owner=owner, principal=f"user:{owner.pk}", status="success"
+        )
+    return session
+
+
+def copying(model: "type[Model]", changed: Mapping[str, str]) -> str:
+    """INSERT … SELECT of every column of `old`, but for those in `changed`."""
+    columns = [field.column for field in model._meta.concrete_fields]
+    names = ", ".join(f'"{column}"' for column in columns)
+    values = ", ".join(changed.get(column, f'old."{column}"') for column in columns)
+    return f"INSERT INTO {quoted(model)} ({names}) SELECT {values} FROM {quoted(model)} old"
+
+
+def quoted(model: "type[Model]") -> str:
+    return f'"{model._meta.db_table}"'
+
+
+def key(row: "Model") -> object:
+    """The primary key as the database has it."""
+    from django.db import connection
+
+    return row._meta.pk.get_db_prep_value(row.pk, connection)  # type: ignore[union-attr]
+
+
+def page_ms() -> float:
+    """The median of reading the newest 20 sessions of one owner and agent."""
+    from chat.models import ChatSession
+
+    session = ChatSession.objects.get(name="template")
+    taken_s = []
+    for _ in range(PAGES):
+        begun = time.perf_counter()
+        list(ChatSession.objects.filter(owner=session.owner_id, agent=session.agent_id).order_by("-last_message_at")[:20])
+        taken_s.append(time.perf_counter() - begun)
+    return statistics.median(taken_s) * 1000
+
+
+if __name__ == "__main__":
+    main()
