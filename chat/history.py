@@ -55,10 +55,6 @@ class Turn:
     stored: list[StoredMessage] = field(default_factory=list)
     messages: list[ProviderMessage] = field(default_factory=list)
 
-    def settled(self) -> bool:
-        """Whether nothing that follows can change how these messages are sent: the assistant spoke last and waits for nothing."""
-        return not self.mute and bool(self.messages) and self.messages[-1]["role"] != "user" and not open_calls(self.messages)
-
 
 def open_calls(messages: Sequence[ProviderMessage]) -> list[str]:
     """The ids of the newest calls that have no result yet: a client's next message may answer them."""

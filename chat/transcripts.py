@@ -62,8 +62,7 @@ class Transcript:
     @property
     def open_calls(self) -> list[str]:
         """Ids of client calls the conversation ends with (OAI-52)."""
-        turns = turns_of(self.loose)
-        return open_calls(turns[-1].messages) if turns else []
+        return open_calls([message for turn in turns_of(self.loose) for message in turn.messages])
 
     @property
     def fragment(self) -> bytes:
@@ -92,8 +91,7 @@ class Transcript:
         turns = turns_of([*self.loose, *messages])
         for turn in turns:
             group.append(turn)
-            if turn.settled():
-                grown._settle(group)
+            if grown._settle(group):
                 group = []
         grown.loose = tuple(message for turn in group for message in turn.stored)
         newest = [message for turn in turns for message in turn.stored][len(self.loose) :]
@@ -114,10 +112,15 @@ class Transcript:
         copy.base = (self.version, self.size, self.count)
         return copy
 
-    def _settle(self, group: Sequence[Turn]) -> None:
-        """Encodes turns that nothing can change any more: the last one is settled, those before it are joined to it."""
+    def _settle(self, group: Sequence[Turn]) -> bool:
+        """Encodes turns that nothing can change any more. False while a try may be repeated, a call answered, a question joined."""
+        rough = [message for turn in without_retries(group, None) for message in turn.messages]
+        if group[-1].mute or open_calls(rough):
+            return False
         first = self.size == 0
-        messages = clean((message for turn in without_retries(group, None) for message in turn.messages), first=first)
+        messages = clean(rough, first=first)
+        if not messages or messages[-1]["role"] == "user":
+            return False
         if not first:
             self._buffer += b","
         flags = _BOUNDARY | (_USER_FIRST if messages[0]["role"] == "user" else 0)
@@ -129,6 +132,7 @@ class Transcript:
         self._buffer += encode(messages)
         self.size = len(self._buffer)
         self.tokens += sum(map(estimate_tokens, messages))
+        return True
 
     def messages_json(self, system: bytes, new_user: Sequence[ProviderMessage], budget_tokens: int) -> bytes:
         """The whole JSON array: `system` (one encoded message, or b""), history cut to the budget (R9.2g), the new user input.
