@@ -130,13 +130,18 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Differe
     return [Difference(setting=name, label=_label(name), before=old[name], after=new[name]) for name in old if old[name] != new[name]]
 
 
+def users_of(row: Provider | Tool) -> list[Agent]:
+    """The agents whose published version names a provider or tool: what breaks when the row is deleted."""
+    agents = Agent.objects.filter(published__isnull=False).select_related("published")
+    return [agent for agent in agents if str(row.pk) in _named_by(cast(AgentVersion, agent.published).config)]
+
+
 # Version -> spec
 
 
 def load_specs() -> dict[str, AgentSpec]:
     """All published agents by name, in six queries. A broken one is left out, with a log line that says why."""
-    providers = {row.pk: provider for row in Provider.objects.all() if (provider := _sound(provider_spec, row))}
-    tools = {row.pk: tool for row in Tool.objects.all() if (tool := _sound(tool_spec, row))}
+    providers, tools = provider_specs(), tool_specs()
     specs: dict[str, AgentSpec] = {}
     for agent in _published_agents():
         try:
@@ -168,6 +173,16 @@ def spec(agent: Agent, version: AgentVersion, providers: Mapping[UUID, ProviderS
         shared_group_ids=_ids(agent.shared_groups.all()),
         **{name: config[name] for name in _SAME_IN_SPEC},
     )
+
+
+def provider_specs() -> dict[UUID, ProviderSpec]:
+    """All sound providers by id."""
+    return {row.pk: provider for row in Provider.objects.all() if (provider := _sound(provider_spec, row))}
+
+
+def tool_specs() -> dict[UUID, ToolSpec]:
+    """All sound tools by id."""
+    return {row.pk: tool for row in Tool.objects.all() if (tool := _sound(tool_spec, row))}
 
 
 def provider_spec(row: Provider) -> ProviderSpec:
@@ -285,6 +300,11 @@ def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _column(setting: str) -> "Field[Any, Any]":
     return cast("Field[Any, Any]", Agent._meta.get_field(setting))
+
+
+def _named_by(config: Mapping[str, Any]) -> set[str]:
+    fallbacks = {choice["provider"] for choice in config.get("fallbacks", ())}
+    return {config["provider"], *fallbacks, *(row["tool"] for row in config.get("tools", ()))}
 
 
 def _fallback_ids(fallbacks: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:

@@ -26,3 +26,7 @@ def turn_error(error: ProviderError) -> TurnError:
     code, message = _PROVIDER_ERRORS[error.kind]
     retry_after_s = max(1, round(error.retry_after_s or 1)) if code == "provider_unavailable" else None
     return TurnError(code, message, retry_after_s=retry_after_s, detail=f"{error.kind}: {error.detail}"[:2000])
+
+
+class CatalogChanged(Exception):
+    """Agents, keys or users changed since this process last looked: authentication and look-up are to be repeated."""

@@ -48,6 +48,7 @@ class ChatSession(models.Model):
     output_tokens = models.PositiveBigIntegerField(default=0)
     cost_usd = models.DecimalField(max_digits=14, decimal_places=6, default=0)
     context_tokens = models.PositiveIntegerField(default=0, help_text="Input size of the last model call.")
+    paused_execution_id = models.UUIDField(null=True, help_text="The run that waits for approvals (R8.5).")
     created_at = models.DateTimeField(default=timezone.now)
     last_message_at = models.DateTimeField(default=timezone.now)
 
@@ -196,12 +197,16 @@ class Approval(models.Model):
     reason = models.CharField(max_length=1000, blank=True)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     decided_at = models.DateTimeField(null=True)
+    announced = models.BooleanField(default=False, help_text="The run went on with this decision.")
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["execution", "tool_call_id"], name="one_approval_per_call")]
         indexes = [models.Index(fields=["expires_at"], name="approval_pending", condition=Q(decision=""))]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.decision or 'pending'})"
 
 
 class IdempotencyRecord(models.Model):
@@ -211,6 +216,9 @@ class IdempotencyRecord(models.Model):
     fingerprint = models.CharField(max_length=64)
     execution_id = models.UUIDField()
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return self.key_hash
 
 
 class Checkpoint(models.Model):
@@ -223,6 +231,9 @@ class Checkpoint(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["execution_id", "id"], name="checkpoint_of_execution")]
+
+    def __str__(self) -> str:
+        return f"{self.execution_id} to {self.to_seq}"
 
 
 class ClientCall(models.Model):
@@ -237,3 +248,6 @@ class ClientCall(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["principal", "agent_name", "call_id"], name="client_call_lookup")]
+
+    def __str__(self) -> str:
+        return self.call_id

@@ -68,17 +68,18 @@ class Encoder:
         after: int = 0,
     ) -> None:
         self.keep_alive = KEEP_ALIVE[form]
-        self._form = form
+        self._form: Form = form
         self._partial = partial
         self._after = after
         self._teller = Teller(execution_id=execution_id, session_id=session_id, public=public)
 
-    def encode(self, batch: Batch) -> bytes:
-        return b"".join(self._told(item) for item in batch)
+    def queued(self, position: int) -> None:
+        """Until its first event, silence says that the run waits (AG-20)."""
+        self.keep_alive = self._frame({"type": "status", "status": "queued", "position": position}, None)
 
-    def status(self, position: int) -> bytes:
-        """What watchers of a queued run get first (AG-20)."""
-        return self._frame({"type": "status", "status": "queued", "position": position}, None)
+    def encode(self, batch: Batch) -> bytes:
+        self.keep_alive = KEEP_ALIVE[self._form]
+        return b"".join(self._told(item) for item in batch)
 
     def _told(self, item: Numbered) -> bytes:
         seq, event = item

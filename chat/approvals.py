@@ -1,0 +1,229 @@
+"""Deciding what waits for approval (R15): compare-and-set decisions; when nothing is pending, the same execution goes on."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from agents import directory, versions
+from agents.access import Principal, may_manage
+from agents.errors import SwitchboardError
+from agents.models import Agent, AgentVersion
+from agents.specs import AgentSpec
+from agents.tools.arguments import check_arguments
+from chat import cancelling, loop, pausing, records, turns
+from chat.claims import Entered
+from chat.errors import TurnError
+from chat.eventlog import Log, registry
+from chat.events import ApprovalResolved, TurnEvent, TurnResumed
+from chat.lateend import announce
+from chat.leases import leases
+from chat.models import Approval, ChatSession, Execution
+from chat.requests import SessionRef
+from chat.store import run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """`decision` approved or denied; `status` of the execution afterwards; `pending` approvals left."""
+
+    execution_id: UUID
+    tool_call_id: str
+    decision: str
+    status: str
+    pending: int
+
+
+async def decide(
+    execution_id: UUID, tool_call_id: str, principal: Principal, *, approve: bool, reason: str = "", arguments: Any = None
+) -> Decision:
+    """Decides one call. Raises execution_not_found, approval_not_found, not_an_approver, already_decided or validation_error."""
+    row = await run(_row, execution_id)
+    if row is None:
+        raise TurnError("execution_not_found")
+    agent = await _agent_of(row)
+    _check_approver(row, agent, principal, await run(_approval, execution_id, tool_call_id))
+    if arguments is not None and approve:
+        _check_arguments(row, agent, tool_call_id, arguments)
+    return await _decide(row, agent, tool_call_id, principal, "approved" if approve else "denied", reason, arguments)
+
+
+async def _decide(
+    row: Execution, agent: AgentSpec | None, tool_call_id: str, principal: Principal, verdict: str, reason: str, arguments: Any
+) -> Decision:
+    pending = await run(_write, row.id, tool_call_id, verdict, reason, arguments, principal.user_id)
+    status = row.status
+    if pending == 0 and row.status == "paused" and agent is not None:
+        await resume(row, agent, principal)
+        status = "running"
+    return Decision(execution_id=row.id, tool_call_id=tool_call_id, decision=verdict, status=status, pending=max(0, pending))
+
+
+def _row(execution_id: UUID) -> Execution | None:
+    return Execution.objects.select_related("session").filter(id=execution_id).first()
+
+
+def _approval(execution_id: UUID, tool_call_id: str) -> Approval:
+    approval = Approval.objects.filter(execution_id=execution_id, tool_call_id=tool_call_id).first()
+    if approval is None:
+        raise TurnError("approval_not_found")
+    return approval
+
+
+def _check_approver(row: Execution, agent: AgentSpec | None, principal: Principal, approval: Approval) -> None:
+    manages = principal.is_admin or (agent is not None and may_manage(principal, agent))
+    own = principal.key == row.principal if row.owner_id is None else principal.user_id == row.owner_id
+    if not (manages or (own and approval.approver == "caller")):
+        raise TurnError("not_an_approver")
+
+
+def _check_arguments(row: Execution, agent: AgentSpec | None, tool_call_id: str, arguments: Any) -> None:
+    """Replaced arguments must fit the tool's schema (R15.2)."""
+    waiting = (row.paused_state or {}).get("waiting", ())
+    name = next((call["name"] for call in waiting if call["id"] == tool_call_id), "")
+    tool = agent.tool(name) if agent else None
+    problem = "must be an object" if not isinstance(arguments, dict) else tool and check_arguments(tool.parameters, arguments)
+    if problem:
+        field = {"type": "invalid_arguments", "loc": ["body", "arguments"], "msg": problem}
+        raise SwitchboardError("validation_error", errors=[field])
+
+
+@transaction.atomic
+def _write(execution_id: UUID, tool_call_id: str, verdict: str, reason: str, arguments: Any, user_id: int | None) -> int:
+    """Writes the decision by compare-and-set; returns how many are pending, -1 when the same decision stood already."""
+    open_row = Approval.objects.filter(execution_id=execution_id, tool_call_id=tool_call_id, decision="")
+    decided = open_row.update(
+        decision=verdict, reason=reason, decided_arguments=arguments, decided_by_id=user_id, decided_at=datetime.now(UTC)
+    )
+    if not decided:
+        if _approval(execution_id, tool_call_id).decision != verdict:
+            raise TurnError("already_decided")
+        return -1
+    return Approval.objects.filter(execution_id=execution_id, decision="").count()
+
+
+async def _agent_of(row: Execution) -> AgentSpec | None:
+    """The agent in the version the run used: a run keeps its version, also over a pause."""
+    current = (await directory.catalog()).by_id.get(row.agent_id) if row.agent_id else None
+    if current is None or current.version == row.agent_version:
+        return current
+    return await run(_version_spec, row)
+
+
+def _version_spec(row: Execution) -> AgentSpec | None:
+    agent = Agent.objects.filter(id=row.agent_id).first()
+    version = AgentVersion.objects.filter(agent_id=row.agent_id, number=row.agent_version).first()
+    if agent is None or version is None:
+        return None
+    return versions.spec(agent, version, versions.provider_specs(), versions.tool_specs())
+
+
+# Going on
+
+
+async def resume(row: Execution, agent: AgentSpec, decider: Principal) -> None:
+    """Starts the execution again where it paused: same id, numbers go on (R15.3)."""
+    state = dict(row.paused_state or {})
+    principal = await _principal_of(row, decider)
+    request = pausing.request_of(state, principal, agent, _session_of(row))
+    turn = turns.Turn(request, row.id, _reopened(row))
+    turn.begin.message_id, turn.assistant_id = pausing.execution_ids(state)
+    turn.begin.created_at, turn.started_at = row.created_at, row.started_at or row.created_at
+    turn.progress = pausing.progress_of(state)
+    turn.began = records.Began(position=state["position"])
+    turn.stored = turn.resumed = turn.decided = True
+    if not await run(_to_running, row.id):
+        raise TurnError("already_decided")
+    turns.adopt(turn, _go_on(turn, row, state))
+
+
+async def _go_on(turn: "turns.Turn", row: Execution, state: dict[str, Any]) -> loop.Ended | loop.Paused:
+    """Takes lock and slot again, tells the decisions, runs what was approved."""
+    turn.claim = turns.claim_of(turn)
+    entry = leases.try_enter(turn.claim) or await leases.enter(turn.claim)
+    if not isinstance(entry, Entered):
+        entry = await leases.wait(turn.claim)
+    turn.entered = True
+    decided = await run(_decisions, row.id)
+    for approval in decided:
+        turn.emit(_resolved(approval))
+    turn.emit(TurnResumed(turn.progress.step))
+    replaced = {approval.tool_call_id: approval.decided_arguments for approval in decided if approval.decided_arguments}
+    denied = {approval.tool_call_id: approval.reason for approval in decided if approval.decision == "denied"}
+    calls = pausing.waiting_calls(state, turn.request.agent, replaced)
+    return await loop.resume(turns.run_of(turn), calls, denied, pausing.client_calls(state))
+
+
+def _resolved(approval: Approval) -> TurnEvent:
+    return ApprovalResolved(
+        approval_id=str(approval.id),
+        tool_call_id=approval.tool_call_id,
+        approved=approval.decision == "approved",
+        reason=approval.reason,
+        by="system" if approval.decided_by_id is None else approval.approver,
+    )
+
+
+def _decisions(execution_id: UUID) -> list[Approval]:
+    """The decisions of the newest pause, in the order of the calls; each is told once."""
+    fresh = Approval.objects.filter(execution_id=execution_id, announced=False).exclude(decision="")
+    decided = list(fresh.order_by("created_at", "id"))
+    fresh.update(announced=True)
+    return decided
+
+
+@transaction.atomic
+def _to_running(execution_id: UUID) -> bool:
+    now = datetime.now(UTC)
+    moved = Execution.objects.filter(id=execution_id, status="paused").update(
+        status="running", process=turns.process.NAME, lease_until=now + records.LEASE, paused_state=None
+    )
+    ChatSession.objects.filter(paused_execution_id=execution_id).update(paused_execution_id=None)
+    return bool(moved)
+
+
+def _reopened(row: Execution) -> Log:
+    """The log goes on: the one in memory if it is here, else a new one that begins after the last number."""
+    log = registry.get(row.id)
+    registry.forget(row.id)
+    return log or Log(row.id, row.last_seq)
+
+
+def _session_of(row: Execution) -> SessionRef | None:
+    session = row.session
+    if session is None:
+        return None
+    return SessionRef(
+        id=session.id,
+        namespace=session.namespace,
+        name=session.name,
+        agent_id=session.agent_id,
+        agent_name=session.agent_name,
+        owner_id=session.owner_id,
+        wire=session.wire,
+    )
+
+
+async def _principal_of(row: Execution, decider: Principal) -> Principal:
+    """The run goes on in the name of its owner, whoever decided."""
+    if row.owner_id is None or row.owner_id == decider.user_id:
+        return decider
+    user = await directory.user(row.owner_id)
+    return user.principal if user else decider
+
+
+async def expire() -> None:
+    """Approvals that nobody gave in time end their run as cancelled, approval_expired (R15.4)."""
+    for execution_id in await run(_expired):
+        if await run(cancelling.end_row, execution_id, "approval_expired"):
+            await announce(execution_id)
+
+
+def _expired() -> list[UUID]:
+    rows = Approval.objects.filter(decision="", expires_at__lt=datetime.now(UTC), execution__status="paused")
+    return list(rows.values_list("execution_id", flat=True).distinct()[:100])
+
+
+__all__ = ["Decision", "decide", "expire", "resume"]

@@ -1,0 +1,28 @@
+"""The bell between processes: whoever runs this execution, stop it. Only rings; what is true stands in the database."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from redis.exceptions import RedisError
+
+from chat.redis import client
+
+_CHANNEL = "sb:cancel"
+
+
+async def ring(execution_id: UUID, code: str) -> None:
+    """Asks every process to stop the run with `code`; without an answer the caller falls back on the database."""
+    with contextlib.suppress(RedisError, OSError):
+        await client().publish(_CHANNEL, f"{execution_id} {code}")
+
+
+async def heard() -> AsyncIterator[tuple[UUID, str]]:
+    """What other processes ask for: execution and code of the stop."""
+    async with client().pubsub() as channel:
+        await channel.subscribe(_CHANNEL)
+        async for message in channel.listen():
+            if message["type"] == "message":
+                data = message["data"]
+                execution_id, _, code = (data.decode() if isinstance(data, bytes) else str(data)).partition(" ")
+                yield UUID(execution_id), code or "cancelled"

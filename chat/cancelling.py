@@ -1,0 +1,91 @@
+"""Stopping a run from any process (R6.5): here at once, elsewhere by a bell, and by the database when nobody answers."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID
+
+from django.conf import settings
+
+from agents.errors import CODES
+from chat import bell, turns
+from chat.errors import TurnError
+from chat.lateend import announce
+from chat.models import Approval, ChatSession, Execution
+from chat.replay import TERMINAL_STATUSES
+from chat.store import run
+
+_PATIENCE_S = 2.0
+
+Result = Literal["terminated", "cancelled_while_queued", "cancelled_while_paused", "already_finished"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """`status` is the execution's final one; `result` as in R6.5."""
+
+    status: str
+    result: Result
+
+
+async def cancel(execution_id: UUID, code: str = "cancelled") -> Cancelled:
+    """Stops the run; idempotent. Raises execution_not_found. The caller's right was checked before."""
+    turn = turns.find(execution_id)
+    if turn is not None:
+        return await _stop_here(turn, code)
+    before = await run(_status, execution_id)
+    if before is None:
+        raise TurnError("execution_not_found")
+    if before in TERMINAL_STATUSES:
+        return Cancelled(status=before, result="already_finished")
+    if before == "paused":
+        if await run(end_row, execution_id, code):
+            await announce(execution_id)
+        return Cancelled(status="cancelled", result="cancelled_while_paused")
+    return await _stop_elsewhere(execution_id, before, code)
+
+
+async def _stop_here(turn: "turns.Turn", code: str) -> Cancelled:
+    result: Result = "terminated" if turn.entered else "cancelled_while_queued"
+    stopped = turn.stop(code)
+    if turn.task is not None:
+        await asyncio.wait([turn.task], timeout=_PATIENCE_S * 5)
+    status = _STATUS.get(type(turn.log.events[-1]).__name__, "cancelled") if turn.log.events else "cancelled"
+    return Cancelled(status=status, result=result if stopped else "already_finished")
+
+
+_STATUS = {"TurnFinished": "success", "TurnFailed": "failed", "TurnCancelled": "cancelled", "TurnPaused": "paused"}
+
+
+async def _stop_elsewhere(execution_id: UUID, before: str, code: str) -> Cancelled:
+    result: Result = "cancelled_while_queued" if before == "queued" else "terminated"
+    if settings.REDIS_URL:
+        await bell.ring(execution_id, code)
+        give_up = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < give_up:
+            await asyncio.sleep(0.05)
+            status = await run(_status, execution_id)
+            if status in TERMINAL_STATUSES:
+                return Cancelled(status=str(status), result=result)
+    if await run(end_row, execution_id, code):
+        await announce(execution_id)
+    return Cancelled(status=str(await run(_status, execution_id)), result=result)
+
+
+def _status(execution_id: UUID) -> str | None:
+    return Execution.objects.filter(id=execution_id).values_list("status", flat=True).first()
+
+
+def end_row(execution_id: UUID, code: str) -> bool:
+    """Ends a run that no process holds (paused, or its process is gone) by compare-and-set; pending approvals are denied."""
+    now = datetime.now(UTC)
+    open_rows = Execution.objects.filter(id=execution_id, status__in=("queued", "running", "paused"))
+    ended = open_rows.update(
+        status="cancelled", error_code=code, error=CODES[code][1], completed_at=now, lease_until=None, paused_state=None
+    )
+    if ended:
+        Approval.objects.filter(execution_id=execution_id, decision="").update(decision="denied", reason=code, decided_at=now)
+        ChatSession.objects.filter(paused_execution_id=execution_id).update(paused_execution_id=None)
+    return bool(ended)

@@ -1,0 +1,97 @@
+"""The other end of one HTTP request: its body, read within limits, and the moment it leaves (R6)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from agents.errors import SwitchboardError
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+STALL_SECONDS = 30
+"""A body that brings nothing for so long is cut (R12.1a)."""
+
+
+class Client:
+    """Reads the body once; then, when asked, watches for the disconnect and tells one listener."""
+
+    __slots__ = ("_on_gone", "_receive", "_task", "gone")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task: asyncio.Task[None] | None = None
+        self._on_gone: Callable[[], None] | None = None
+        self.gone = False
+
+    async def body(self, headers: Mapping[str, str], limit: int) -> bytes:
+        """The whole body; requesttoo_large for a declared or a real length over `limit` (OAI-60)."""
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise too_large(limit)
+        message = await self._next()
+        if not message.get("more_body"):
+            first: bytes = message.get("body", b"")
+            if len(first) > limit:
+                raise too_large(limit)
+            return first
+        return await self._rest(message, limit)
+
+    async def chunks(self, limit: int) -> Any:
+        """The body in the pieces it arrives in, for uploads; raises requesttoo_large once `limit` bytes are passed."""
+        size, more = 0, True
+        while more:
+            message = await self._next()
+            size += len(message.get("body", b""))
+            if size > limit:
+                raise too_large(limit)
+            more = bool(message.get("more_body"))
+            yield message.get("body", b"")
+
+    async def _rest(self, message: Mapping[str, Any], limit: int) -> bytes:
+        parts, size = [message.get("body", b"")], len(message.get("body", b""))
+        while message.get("more_body"):
+            message = await self._next()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise too_large(limit)
+        return b"".join(parts)
+
+    async def _next(self) -> Mapping[str, Any]:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise SwitchboardError("invalid_request", "The request body did not arrive in time.", status=408) from error
+        if message["type"] == "http.disconnect":
+            self.gone = True
+            raise SwitchboardError("client_left")
+        return message
+
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """From now on `on_gone` is called once when the client leaves (at once if it has left)."""
+        self._on_gone = on_gone
+        if self.gone:
+            on_gone()
+        elif self._task is None:
+            self._task = asyncio.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        if self._on_gone is not None:
+            self._on_gone()
+
+    def close(self) -> None:
+        """Ends the watch. A streamed answer keeps its own watch and closes it at its end."""
+        self._on_gone = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+
+def too_large(limit: int) -> SwitchboardError:
+    return SwitchboardError(
+        "requesttoo_large",
+        f"The request body is larger than {limit} bytes. Send less, upload files first, or ask the operator to raise the limit.",
+    )

@@ -1,0 +1,198 @@
+"""The numbered events of executions, in this process's memory: one writer appends, any number of readers follow.
+
+Numbers begin at 1 and have no holes (R7.1). A reader that is slow costs the run nothing: it reads from the list when it can.
+With REDIS_URL, chat.eventship carries the events to and from other processes; readers here never touch Redis.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from django.conf import settings
+
+from chat.events import SEGMENT_ENDS, TERMINAL, Batch, Gap, Numbered, TextDelta, TurnEvent, TurnPaused
+
+_EVENT_BYTES = 160
+"""What an event costs in memory beside its text, roughly."""
+
+
+class Log:
+    """The events of one execution. `base` is the number before the first one held; `complete`: no more will come."""
+
+    __slots__ = ("base", "complete", "ended_at", "events", "execution_id", "followers", "shipped", "size", "watched")
+
+    def __init__(self, execution_id: UUID, base: int = 0) -> None:
+        self.execution_id = execution_id
+        self.events: list[TurnEvent | Gap] = []
+        self.base = base
+        self.shipped = base
+        self.followers: list[Follower] = []
+        self.complete = False
+        self.ended_at = 0.0
+        self.size = 0
+        self.watched = 0
+
+    @property
+    def last_seq(self) -> int:
+        return self.base + len(self.events)
+
+    def append(self, event: TurnEvent | Gap) -> None:
+        """Numbers the event and wakes the readers; a terminal one completes the log."""
+        self.events.append(event)
+        if isinstance(event, TERMINAL):
+            self.complete = True
+        for follower in self.followers:
+            follower.wake()
+
+    def after(self, seq: int) -> list[Numbered]:
+        """The events with a number above `seq`. A pause that was followed by more is passed over: its segment has no end."""
+        start = max(0, seq - self.base)
+        last = len(self.events) - 1
+        return [
+            Numbered(self.base + index + 1, event)
+            for index, event in enumerate(self.events[start:], start)
+            if not (isinstance(event, TurnPaused) and index < last)
+        ]
+
+    def at_rest(self) -> bool:
+        """Whether the newest event ends a segment: readers that have read it are done."""
+        return self.complete or (bool(self.events) and isinstance(self.events[-1], SEGMENT_ENDS))
+
+
+class Follower:
+    """One reader's place in a log. `next()` waits for news, for a keep-alive tick, or for `wake()`."""
+
+    __slots__ = ("_future", "_last", "log", "seq")
+
+    def __init__(self, log: Log, after: int = 0) -> None:
+        self.log = log
+        self.seq = after
+        self._future: asyncio.Future[None] | None = None
+        self._last = time.monotonic()
+        log.followers.append(self)
+        log.watched += 1
+        ticker.add(self)
+
+    async def next(self) -> Batch | None:
+        """The next events; empty when woken without any (keep-alive, the client left); None when the segment is over."""
+        batch = self._take()
+        if batch or self._over():
+            return batch or None
+        self._future = asyncio.get_running_loop().create_future()
+        await self._future
+        self._future = None
+        batch = self._take()
+        return None if not batch and self._over() else batch
+
+    def _over(self) -> bool:
+        return self.log.at_rest() and self.seq >= self.log.last_seq
+
+    def _take(self) -> list[Numbered]:
+        batch = self.log.after(self.seq) if self.log.last_seq > self.seq else []
+        if batch:
+            self.seq = batch[-1].seq
+            self._last = time.monotonic()
+        return batch
+
+    def wake(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def tick(self, now: float, silence_s: float) -> None:
+        """Wakes a reader that has had no bytes for `silence_s` seconds."""
+        if now - self._last >= silence_s:
+            self._last = now
+            self.wake()
+
+    def close(self) -> None:
+        if self in self.log.followers:
+            self.log.followers.remove(self)
+            self.log.watched -= 1
+        ticker.discard(self)
+
+
+class Ticker:
+    """One timer for the keep-alives of all readers of this process, instead of one each."""
+
+    def __init__(self) -> None:
+        self._followers: set[Follower] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def add(self, follower: Follower) -> None:
+        self._followers.add(follower)
+        if self._loop is not asyncio.get_running_loop():
+            self._schedule()
+
+    def discard(self, follower: Follower) -> None:
+        self._followers.discard(follower)
+
+    def _schedule(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.call_later(min(1.0, settings.CHAT_KEEPALIVE_SECONDS / 3), self._tick)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for follower in list(self._followers):
+            follower.tick(now, settings.CHAT_KEEPALIVE_SECONDS)
+        self._loop = None
+        if self._followers:
+            self._schedule()
+
+
+ticker = Ticker()
+
+
+class Registry:
+    """Logs of this process by execution: live ones, and ended ones for CHAT_RESUME_SECONDS or CHAT_EVENTLOG_BYTES, oldest out first."""
+
+    def __init__(self) -> None:
+        self.live: dict[UUID, Log] = {}
+        self._ended: OrderedDict[UUID, Log] = OrderedDict()
+        self._bytes = 0
+
+    def open(self, execution_id: UUID, base: int = 0) -> Log:
+        log = Log(execution_id, base)
+        self.live[execution_id] = log
+        return log
+
+    def get(self, execution_id: UUID) -> Log | None:
+        return self.live.get(execution_id) or self._ended.get(execution_id)
+
+    def end(self, log: Log) -> None:
+        """The run is over here; its log stays readable for a while."""
+        if self.live.pop(log.execution_id, None) is None:
+            return
+        log.ended_at = time.monotonic()
+        log.size = sum(_EVENT_BYTES + (len(event.text) if isinstance(event, TextDelta) else 200) for event in log.events)
+        self._ended[log.execution_id] = log
+        self._bytes += log.size
+        self._evict()
+
+    def forget(self, execution_id: UUID) -> None:
+        """A paused run that goes on leaves the ended ones; its new log continues the numbers."""
+        log = self._ended.pop(execution_id, None)
+        if log is not None:
+            self._bytes -= log.size
+
+    def _evict(self) -> None:
+        oldest_kept = time.monotonic() - settings.CHAT_RESUME_SECONDS
+        while self._ended:
+            log = next(iter(self._ended.values()))
+            if self._bytes <= settings.CHAT_EVENTLOG_BYTES and log.ended_at >= oldest_kept:
+                return
+            self.forget(log.execution_id)
+
+
+registry = Registry()
+
+
+async def batches(log: Log, after: int = 0) -> AsyncIterator[Batch]:
+    """The events after `after` until the segment ends; an empty batch is a keep-alive tick."""
+    follower = Follower(log, after)
+    try:
+        while (batch := await follower.next()) is not None:
+            yield batch
+    finally:
+        follower.close()

@@ -1,0 +1,29 @@
+"""The end of a run that no process holds (paused, or its process died): told to whoever watches, wherever they watch."""
+
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F
+
+from chat.eventlog import registry
+from chat.eventship import append_end
+from chat.models import Execution
+from chat.replay import stored_end
+from chat.store import run
+
+
+async def announce(execution_id: UUID) -> None:
+    """Appends the stored end of the run to its log here and to its stream."""
+    event = await stored_end(execution_id)
+    if event is None:
+        return
+    log = registry.get(execution_id)
+    if log is not None and not log.complete:
+        log.append(event)
+    if settings.REDIS_URL:
+        await append_end(execution_id, await run(_next_seq, execution_id), event)
+
+
+def _next_seq(execution_id: UUID) -> int:
+    Execution.objects.filter(id=execution_id).update(last_seq=F("last_seq") + 1)
+    return Execution.objects.values_list("last_seq", flat=True).get(id=execution_id)

@@ -1,0 +1,413 @@
+"""The rows of one turn: what is written when it begins and when it ends (R0.6, R0.7). Runs on the store's thread."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from agents.ids import uuid7
+from agents.models import CatalogVersion
+from chat import sql
+from chat.events import PendingApproval, Usage
+from chat.history import StoredMessage
+from chat.models import Approval, ChatSession, Checkpoint, ClientCall, Execution, Message
+from chat.requests import Part, SessionRef, TurnRequest
+from chat.store import Job
+
+LEASE = timedelta(seconds=30)
+WAITING_POSITION = 2**31 - 1
+"""Position of a user message whose turn still waits for its place in the conversation."""
+MAX_STORED = 4000
+"""Messages read back at most; a longer conversation is cut from its oldest end anyway (R9.2g)."""
+
+_OPEN = "status IN ('queued', 'running', 'paused')"
+
+
+@dataclass(slots=True, kw_only=True)
+class Begin:
+    """A turn about to run. `message_id` is the user message's; `known_version` the cached transcript's (None: none cached)."""
+
+    execution_id: UUID
+    message_id: UUID
+    request: TurnRequest
+    process: str
+    created_at: datetime
+    catalog_counter: int
+    known_version: int | None = None
+    queued: bool = False
+    store_execution: bool = True
+    paused: Mapping[str, Any] | None = None
+    error_detail: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Began:
+    """`stale`: the catalog moved. `missing`/`taken`: the session row is not there / its name is another's. `busy`: it waits
+
+    for an approval and the policy is reject (R8.5). In all four nothing was written. `superseded`: the paused run that ended for this.
+    `stored` holds the conversation's messages when the cached version was not the stored one.
+    """
+
+    stale: int | None = None
+    missing: bool = False
+    taken: bool = False
+    version: int = 0
+    position: int = 0
+    stored: list[StoredMessage] | None = None
+    superseded: UUID | None = None
+    busy: bool = False
+
+    @property
+    def admitted(self) -> bool:
+        return self.stale is None and not (self.missing or self.taken or self.busy)
+
+
+@dataclass(slots=True, kw_only=True)
+class Finish:
+    """A turn that ended. `parts` of the assistant are empty when it said nothing; `stored` False: the Execution row is not there yet."""
+
+    begin: Begin
+    stored: bool
+    status: str
+    message_status: str
+    in_history: bool
+    position: int
+    assistant_id: UUID
+    parts: list[Part]
+    text: str
+    incomplete: bool
+    reopens: bool = False
+    completed_at: datetime
+    finish_reason: str = ""
+    error_code: str = ""
+    error: str = ""
+    error_detail: str = ""
+    steps: list[Any] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: Decimal | None = None
+    context_tokens: int = 0
+    model_used: str = ""
+    started_at: datetime | None = None
+    duration_ms: int = 0
+    queue_ms: int | None = None
+    first_token_ms: int | None = None
+    model_ms: int = 0
+    last_seq: int = 0
+    paused_state: Mapping[str, Any] | None = None
+    approvals: list[PendingApproval] = field(default_factory=list)
+    client_calls: list[tuple[str, Any]] = field(default_factory=list)
+
+
+def begin(jobs: Sequence[Job]) -> None:
+    """Writes what is missing of session, user message and execution for every member whose catalog is current."""
+    counter = _counter()
+    states = _sessions([job.value.request.session for job in jobs])
+    writable: list[tuple[Begin, int]] = []
+    for job in jobs:
+        job.result = _admit(job.value, counter, states)
+        if job.result.admitted and job.value.store_execution:
+            writable.append((job.value, job.result.position))
+    _store_begun(writable)
+
+
+def _counter() -> int:
+    rows = sql.select(CatalogVersion, ("counter",), "id = 1")
+    return int(rows[0][0]) if rows else 0
+
+
+def _sessions(refs: Sequence[SessionRef | None]) -> dict[UUID, tuple[Any, ...]]:
+    ids = [ref.id for ref in refs if ref is not None and not ref.is_new]
+    if not ids:
+        return {}
+    where = f"id IN ({', '.join(['%s'] * len(ids))})"
+    columns = ("id", "version", "next_position", "message_count", "paused_execution_id")
+    return {row[0]: row for row in sql.select(ChatSession, columns, where, sql.adapted_ids(ids))}
+
+
+def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]]) -> Began:
+    if counter != value.catalog_counter:
+        return Began(stale=counter)
+    session = value.request.session
+    if session is None:
+        return Began()
+    if session.is_new:
+        return Began(taken=not _insert_session(value, session), position=len(value.request.seed))
+    state = states.get(session.id)
+    if state is None:
+        return Began(missing=True)
+    began = Began(version=state[1], position=state[2], busy=bool(state[4]) and _policy(value.request) == "reject")
+    if began.busy:
+        return began
+    if state[4]:
+        began.superseded = _supersede(session.id, UUID(str(state[4])))
+    if value.request.cut_position is not None:
+        _cut(session.id, value.request.cut_position)
+    if value.known_version != began.version or value.request.cut_position is not None:
+        began.stored = stored_messages(session.id)
+    return began
+
+
+def _policy(request: TurnRequest) -> str:
+    return request.busy or request.agent.turn_policy
+
+
+def _supersede(session_id: UUID, paused: UUID) -> UUID | None:
+    """A new turn on a paused conversation denies what is open and ends the paused run (R8.5)."""
+    now = datetime.now(UTC)
+    Approval.objects.filter(execution_id=paused, decision="").update(decision="denied", reason="superseded", decided_at=now)
+    ended = Execution.objects.filter(id=paused, status="paused").update(
+        status="cancelled", error_code="cancelled", error="The run was superseded by a new message.", completed_at=now, paused_state=None
+    )
+    ChatSession.objects.filter(id=session_id).update(paused_execution_id=None)
+    return paused if ended else None
+
+
+def stored_messages(session_id: UUID) -> list[StoredMessage]:
+    """The conversation as history sees it, oldest first."""
+    columns = ("id", "role", "parts", "status", "incomplete", "position", "in_history", "active")
+    where = "session_id = %s AND active AND in_history AND status <> 'pending' ORDER BY position DESC LIMIT %s"
+    rows = sql.select(Message, columns, where, [*sql.adapted_ids([session_id]), MAX_STORED])
+    return [
+        StoredMessage(
+            id=row[0], role=row[1], parts=row[2], status=row[3], incomplete=bool(row[4]), position=row[5], in_history=True, active=True
+        )
+        for row in reversed(rows)
+    ]
+
+
+_SESSION = (
+    "id", "namespace", "name", "agent", "agent_name", "owner", "wire", "title", "status", "version", "next_position", "message_count",
+    "input_tokens", "output_tokens", "cost_usd", "context_tokens", "created_at", "last_message_at",
+)  # fmt: skip
+_MESSAGE = (
+    "id", "session", "execution_id", "position", "role", "parts", "text", "status", "incomplete", "in_history", "active", "source",
+    "client_id", "client_metadata", "rating_comment", "created_at",
+)  # fmt: skip
+_EXECUTION = (
+    "id", "agent", "agent_name", "agent_version", "session", "owner", "principal", "api_key", "trigger", "wire", "status", "message",
+    "response", "finish_reason", "error_code", "error", "error_detail", "steps", "usage", "input_tokens", "output_tokens", "cost_usd",
+    "context_tokens", "context_window", "model_used", "queued_at", "started_at", "completed_at", "duration_ms", "queue_ms",
+    "first_token_ms", "model_ms", "last_seq", "process", "lease_until", "attempt_number", "request_id", "labels", "created_at",
+)  # fmt: skip
+
+
+def _insert_session(value: Begin, session: SessionRef) -> bool:
+    """False when another process made a conversation of this name first (R8.4)."""
+    now, seeds = value.created_at, value.request.seed
+    row = (
+        session.id, session.namespace, session.name, session.agent_id, session.agent_name, session.owner_id, session.wire,
+        _title(value.request), "active", 0, len(seeds), len(seeds), 0, 0, Decimal(0), 0, now, now,
+    )  # fmt: skip
+    if sql.insert(ChatSession, _SESSION, [row], "ON CONFLICT DO NOTHING") != 1:
+        return False
+    sql.insert(Message, _MESSAGE, [_seed_row(value, index) for index in range(len(seeds))])
+    return True
+
+
+def _title(request: TurnRequest) -> str:
+    text = " ".join(request.text.split())
+    return text if len(text) <= 80 else text[:79].rstrip() + "…"
+
+
+def _seed_row(value: Begin, index: int) -> tuple[Any, ...]:
+    seed, session = value.request.seed[index], value.request.session
+    text = "\n\n".join(part["text"] for part in seed.parts if part["type"] == "text")
+    session_id = session.id if session else None
+    return (
+        uuid7(), session_id, None, index, seed.role, list(seed.parts), text, "done", False, True, True, "text", "", None, "",
+        value.created_at,
+    )  # fmt: skip
+
+
+def _cut(session_id: UUID, position: int) -> None:
+    where = "session_id = %s AND position >= %s AND active"
+    sql.update(Message, ["active = %s"], where, ("active", "session", "position"), [(False, session_id, position)])
+
+
+def _store_begun(members: Sequence[tuple[Begin, int]]) -> None:
+    sql.insert(Execution, _EXECUTION, [_execution_row(value) for value, _ in members])
+    sql.insert(Message, _MESSAGE, [_user_row(value, position) for value, position in members if value.request.session])
+
+
+def _user_row(value: Begin, position: int) -> tuple[Any, ...]:
+    request = value.request
+    return (
+        value.message_id, request.session.id if request.session else None, value.execution_id,
+        WAITING_POSITION if value.queued else position, "user", list(request.parts), request.text, "pending", False, True, True, "text",
+        request.client_message_id, request.client_metadata, "", value.created_at,
+    )  # fmt: skip
+
+
+def _execution_row(value: Begin, finish: Finish | None = None) -> tuple[Any, ...]:
+    request, agent = value.request, value.request.agent
+    lease = None if finish else datetime.now(UTC) + LEASE
+    return (
+        value.execution_id, agent.id, agent.name, agent.version, request.session.id if request.session else None,
+        request.principal.user_id, request.principal.key, request.principal.api_key_id, request.trigger, request.wire,
+        finish.status if finish else ("queued" if value.queued else "running"), request.text,
+        finish.text if finish else "", finish.finish_reason if finish else "", finish.error_code if finish else "",
+        finish.error if finish else "", finish.error_detail if finish else "", finish.steps if finish else [],
+        finish.usage if finish else {}, finish.usage.input_tokens if finish else 0, finish.usage.output_tokens if finish else 0,
+        finish.cost_usd if finish else None, finish.context_tokens if finish else 0, agent.model.context_window,
+        finish.model_used if finish else agent.model.name, value.created_at if value.queued else None,
+        finish.started_at if finish else (None if value.queued else value.created_at), finish.completed_at if finish else None,
+        finish.duration_ms if finish else None, finish.queue_ms if finish else None, finish.first_token_ms if finish else None,
+        finish.model_ms if finish else None, finish.last_seq if finish else 0, value.process, lease, 1, request.request_id,
+        request.labels, value.created_at,
+    )  # fmt: skip
+
+
+@dataclass(slots=True, kw_only=True)
+class Promotion:
+    """A queued turn whose time has come."""
+
+    begin: Begin
+    started_at: datetime
+
+
+def promote(jobs: Sequence[Job]) -> None:
+    """queued -> running by compare-and-set; result Began, `missing` when it was ended meanwhile or the session is gone."""
+    states = _sessions([job.value.begin.request.session for job in jobs])
+    counter = _counter()
+    for job in jobs:
+        value: Begin = job.value.begin
+        job.result = _admit(value, counter, states)
+        job.result.stale = None
+        row = (job.value.started_at, datetime.now(UTC) + LEASE, value.execution_id)
+        assign, columns = ["status = 'running'", "started_at", "lease_until"], ("started_at", "lease_until", "id")
+        if not sql.update(Execution, assign, "id = %s AND status = 'queued'", columns, [row]):
+            job.result.missing = True
+            continue
+        sql.update(Message, ["position"], "id = %s", ("position", "id"), [(job.result.position, value.message_id)])
+
+
+def finish(jobs: Sequence[Job]) -> None:
+    """Writes the ends. result True; False when the execution was terminal already, and then nothing of the member is written."""
+    for job in jobs:
+        job.result = True
+    values: list[Finish] = [job.value for job in jobs]
+    stored = [value for value in values if value.stored]
+    ended = sql.update(Execution, _END, f"id = %s AND {_OPEN}", _END_COLUMNS, [_end_row(value) for value in stored])
+    if ended != len(stored):
+        lost = _not_ended_by_us(stored)
+        for job in jobs:
+            job.result = job.value.begin.execution_id not in lost
+        values = [job.value for job in jobs if job.result]
+    sql.insert(Execution, _EXECUTION, [_execution_row(value.begin, value) for value in values if not value.stored])
+    _finish_conversations([value for value in values if value.begin.request.session])
+    calls = [_client_call_row(value, call_id, messages) for value in values for call_id, messages in value.client_calls]
+    sql.insert(Approval, _APPROVAL, [_approval_row(value, approval) for value in values for approval in value.approvals])
+    sql.insert(ClientCall, ("principal", "agent_name", "call_id", "messages", "created_at"), calls)
+
+
+_END = [
+    "status", "response", "finish_reason", "error_code", "error", "error_detail", "steps", "usage", "input_tokens", "output_tokens",
+    "cost_usd", "context_tokens", "model_used", "completed_at", "duration_ms", "queue_ms", "first_token_ms", "model_ms", "last_seq",
+    "paused_state", "lease_until = NULL",
+]  # fmt: skip
+_END_COLUMNS = (*_END[:-1], "id")
+
+
+def _end_row(value: Finish) -> tuple[Any, ...]:
+    return (
+        value.status, value.text, value.finish_reason, value.error_code, value.error, value.error_detail, value.steps, value.usage,
+        value.usage.input_tokens, value.usage.output_tokens, value.cost_usd, value.context_tokens, value.model_used,
+        value.completed_at, value.duration_ms, value.queue_ms, value.first_token_ms, value.model_ms, value.last_seq,
+        value.paused_state, value.begin.execution_id,
+    )  # fmt: skip
+
+
+def _not_ended_by_us(values: Sequence[Finish]) -> set[UUID]:
+    """Those that somebody else had ended: their row does not carry what we just wrote."""
+    ids = [value.begin.execution_id for value in values]
+    where = f"id IN ({', '.join(['%s'] * len(ids))})"
+    rows = {row[0]: row for row in sql.select(Execution, ("id", "status", "last_seq", "error_code"), where, sql.adapted_ids(ids))}
+    ours = {value.begin.execution_id: (value.status, value.last_seq, value.error_code) for value in values}
+    return {id_ for id_ in ids if id_ not in rows or rows[id_][1:] != ours[id_]}
+
+
+def _finish_conversations(values: Sequence[Finish]) -> None:
+    user = [(value.message_status, value.in_history, value.begin.message_id) for value in values]
+    sql.update(Message, ("status", "in_history"), "id = %s", ("status", "in_history", "id"), user)
+    again = [(value.parts, value.text, _assistant_status(value), value.incomplete, value.assistant_id) for value in values if value.reopens]
+    columns = ("parts", "text", "status", "incomplete")
+    sql.update(Message, columns, "id = %s", (*columns, "id"), again)
+    sql.insert(Message, _MESSAGE, [_assistant_row(value) for value in values if value.parts and not value.reopens])
+    sql.update(ChatSession, _COUNTS, "id = %s", _COUNT_COLUMNS, [_count_row(value) for value in values])
+
+
+def _assistant_status(value: Finish) -> str:
+    return "done" if value.status in ("success", "paused") else value.message_status
+
+
+def _assistant_row(value: Finish) -> tuple[Any, ...]:
+    session = value.begin.request.session
+    return (
+        value.assistant_id, session.id if session else None, value.begin.execution_id, value.position + 1, "assistant", value.parts,
+        value.text, _assistant_status(value), value.incomplete, value.in_history, True, "text", "", None, "", value.completed_at,
+    )  # fmt: skip
+
+
+_COUNTS = [
+    "version = version + 1", "next_position", "message_count = message_count + %s", "input_tokens = input_tokens + %s",
+    "output_tokens = output_tokens + %s", "cost_usd = cost_usd + %s", "context_tokens", "last_message_at", "paused_execution_id", "status = 'active'",
+]  # fmt: skip
+_COUNT_COLUMNS = (
+    "next_position", "message_count", "input_tokens", "output_tokens", "cost_usd", "context_tokens", "last_message_at", "paused_execution_id", "id",
+)  # fmt: skip
+
+
+def _count_row(value: Finish) -> tuple[Any, ...]:
+    messages = 0 if value.reopens else 1 + bool(value.parts)
+    session = value.begin.request.session
+    return (
+        value.position + 2, messages, value.usage.input_tokens, value.usage.output_tokens, value.cost_usd or Decimal(0),
+        value.context_tokens, value.completed_at, value.begin.execution_id if value.status == "paused" else None,
+        session.id if session else None,
+    )  # fmt: skip
+
+
+_APPROVAL = ("id", "execution", "tool_call_id", "name", "arguments", "approver", "decision", "reason", "announced", "expires_at", "created_at")
+
+
+def _approval_row(value: Finish, approval: PendingApproval) -> tuple[Any, ...]:
+    return (
+        UUID(approval.approval_id), value.begin.execution_id, approval.tool_call_id, approval.name, approval.arguments,
+        approval.approver, "", "", False, datetime.fromisoformat(approval.expires_at), value.completed_at,
+    )  # fmt: skip
+
+
+def _client_call_row(value: Finish, call_id: str, messages: Any) -> tuple[Any, ...]:
+    return (value.begin.request.principal.key, value.begin.request.agent.name, call_id, messages, value.completed_at)
+
+
+def checkpoint(jobs: Sequence[Job]) -> None:
+    """Appends text that was produced since the last checkpoint: values (execution id, last number, text)."""
+    rows = [row for job in jobs for row in job.value]
+    sql.insert(Checkpoint, ("execution_id", "to_seq", "text"), rows)
+
+
+def begin_late(jobs: Sequence[Job]) -> None:
+    """Stores stateless executions that have run for a second (R0.6)."""
+    sql.insert(Execution, _EXECUTION, [_execution_row(job.value) for job in jobs])
+
+
+def renew(jobs: Sequence[Job]) -> None:
+    """Moves the leases of a process's executions: values are process names."""
+    until = datetime.now(UTC) + LEASE
+    for process in {job.value for job in jobs}:
+        where = "process = %s AND status IN ('queued', 'running')"
+        sql.update(Execution, ("lease_until",), where, ("lease_until", "process"), [(until, process)])
+
+
+def vacuum_checkpoints(ids: Sequence[UUID]) -> None:
+    """Drops the checkpoints of ended executions."""
+    if ids:
+        with connection.cursor() as cursor:
+            marks = ", ".join(["%s"] * len(ids))
+            statement = f"DELETE FROM {Checkpoint._meta.db_table} WHERE execution_id IN ({marks})"  # noqa: S608 - a table's name
+            cursor.execute(statement, sql.adapted_ids(ids))

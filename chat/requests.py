@@ -1,0 +1,100 @@
+"""What a wire asks of the spine: frozen values, made by a room's serializers, read by chat.turns and chat.loop.
+
+User parts (canonical JSON, also what Message.parts holds):
+  {"type": "text", "text"}
+  {"type": "image", "url", "detail"?}                         url: data: URL of an image, or http(s)
+  {"type": "audio", "data", "format"}                         base64, wav or mp3
+  {"type": "file", "filename", "media_type", "data"?, "attachment_id"?}
+  {"type": "tool_result", "call_id", "name"?, "output"}       answers an open client tool call; output is text
+Assistant parts:
+  {"type": "text", "block", "text"}   {"type": "reasoning", "block", "text"}   {"type": "refusal", "text"}
+  {"type": "tool", "call_id", "provider_id", "name", "arguments", "raw"?, "client", "output", "ok", "error", "duration_ms"}
+  {"type": "step", "step", "model"}                           begins a model call
+  {"type": "source", "source_id", "title", "url", …}   {"type": "output", "name", "value"}
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from agents.access import Principal
+from agents.providers.base import ToolDefinition
+from agents.specs import AgentSpec, Sampling
+
+Part = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRef:
+    """A stored conversation, by what never changes of it. `is_new`: it is made with its first turn (R8.4)."""
+
+    id: UUID
+    namespace: str
+    name: str | None
+    agent_id: UUID | None
+    agent_name: str
+    owner_id: int | None
+    wire: str
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """An earlier message the client brought along (a conversation we have not seen): stored before the new turn."""
+
+    role: Literal["user", "assistant"]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyClaim:
+    """R4: `key_hash` over principal, route, agent and key; `fingerprint` over body, query and shaping headers."""
+
+    key_hash: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRequest:
+    """One turn, fully parsed and permitted. The spine decides capacity, order, history and the end.
+
+    `parts`: the new user input. `session` None: a stateless call; then `history` holds the earlier messages as provider
+    messages (Chat Completions dicts, R9-cleaned by the spine). With a new session, `seed` is stored first.
+    `cut_position`: the session branches: messages at this position and after leave history (OAI-52, AG-26).
+    `instructions`: the caller's own, added after the agent's (OAI-19). `tools` False: neither tools nor knowledge (OAI-69).
+    `response_format`: of Chat Completions (OAI-31), with `repair_calls` allowed on an invalid answer.
+    `keep_on_leave`: R6.2. `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
+    """
+
+    principal: Principal
+    agent: AgentSpec
+    wire: str | None
+    trigger: str = "chat"
+    parts: tuple[Part, ...]
+    session: SessionRef | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    seed: tuple[Seed, ...] = ()
+    cut_position: int | None = None
+    instructions: tuple[str, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+    tools: bool = True
+    client_tools: tuple[ToolDefinition, ...] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Mapping[str, Any] | None = None
+    repair_calls: int = 0
+    max_steps: int | None = None
+    timeout_s: float
+    keep_on_leave: bool = False
+    forget_failure: bool = False
+    busy: Literal["queue", "reject", "interrupt"] | None = None
+    idempotency: IdempotencyClaim | None = None
+    client_message_id: str = ""
+    client_metadata: Mapping[str, Any] | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str = ""
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join(part["text"] for part in self.parts if part["type"] == "text")

@@ -1,0 +1,153 @@
+"""What a turn writes: one hop to begin, one transaction to end, both shared by the turns that do so at the same moment (R0.6, R0.7).
+
+One thread writes, with one connection; members of a group that fail are retried alone and fail alone. Plain values in and out.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+
+from agents.database import guarded, run
+from chat.errors import TurnError
+
+logger = logging.getLogger("switchboard.store")
+FINISH_PATIENCE_S = 60.0
+"""How long an ended turn waits for a database that went away; a turn that begins does not wait."""
+
+__all__ = ["Job", "run", "write"]
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Something to write. `work(members)` is called once per group with all members of the same `kind`, in one transaction;
+
+    it sets each member's `result` (or leaves None). `patient` jobs outlive a database restart.
+    """
+
+    kind: Callable[[Sequence["Job"]], None]
+    value: Any
+    patient: bool = False
+    result: Any = None
+    error: BaseException | None = None
+    future: "asyncio.Future[Any]" = field(init=False)
+    give_up_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.future = asyncio.get_running_loop().create_future()
+        self.give_up_at = time.monotonic() + FINISH_PATIENCE_S
+
+
+async def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: bool = False) -> Any:
+    """Writes `value` with the others of its moment and returns the job's result. Raises store_unavailable (503) or the error."""
+    job = Job(kind, value, patient)
+    _writer.submit(job)
+    return await asyncio.shield(job.future) if patient else await job.future
+
+
+class Writer:
+    """The one writing thread of this process."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, job: Job) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._start()
+        self._jobs.put(job)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            jobs = [self._jobs.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(jobs) < 500:
+                    jobs.append(self._jobs.get_nowait())
+            self._commit(jobs)
+
+    def _commit(self, jobs: list[Job]) -> None:
+        try:
+            guarded(_write_group, jobs)
+        except (OperationalError, InterfaceError) as error:
+            self._lost(jobs, error)
+        except DatabaseError as error:
+            self._one_by_one(jobs, error)
+        except Exception as error:  # the thread must live, and every waiting turn must hear of it
+            logger.exception("a group of writes failed")
+            _settle([_failed(job, error) for job in jobs])
+        else:
+            _settle(jobs)
+
+    def _one_by_one(self, jobs: list[Job], error: DatabaseError) -> None:
+        """A group is all or nothing; so that a bad member fails alone, each is tried by itself."""
+        if len(jobs) == 1:
+            logger.error("a write failed: %s", error)
+            _settle([_failed(jobs[0], error)])
+            return
+        for job in jobs:
+            self._commit([job])
+
+    def _lost(self, jobs: list[Job], error: DatabaseError) -> None:
+        """The database went away (or, with SQLite, stayed locked): who begins is refused, who ends tries again."""
+        with contextlib.suppress(DatabaseError):
+            connection.close()
+        now = time.monotonic()
+        patient = [job for job in jobs if job.patient and job.give_up_at > now]
+        refused = [job for job in jobs if job not in patient]
+        logger.warning("the database is not available: %s (%d refused, %d waiting)", error, len(refused), len(patient))
+        _settle([_failed(job, TurnError("store_unavailable")) for job in refused])
+        if patient:
+            time.sleep(0.25)
+            for job in patient:
+                self._jobs.put(job)
+
+
+_writer = Writer()
+
+
+def _write_group(jobs: Sequence[Job]) -> None:
+    kinds: dict[Callable[[Sequence[Job]], None], list[Job]] = {}
+    for job in jobs:
+        kinds.setdefault(job.kind, []).append(job)
+    with transaction.atomic():
+        for kind, members in kinds.items():
+            kind(members)
+
+
+def _failed(job: Job, error: BaseException) -> Job:
+    job.error = error
+    return job
+
+
+def _settle(jobs: Sequence[Job]) -> None:
+    """Wakes the waiting turns, with one call per event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    for job in jobs:
+        loops.setdefault(job.future.get_loop(), []).append(job)
+    for loop, members in loops.items():
+        with contextlib.suppress(RuntimeError):  # that loop has ended, and with it whoever waited
+            loop.call_soon_threadsafe(_wake, members)
+
+
+def _wake(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)

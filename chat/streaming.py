@@ -1,0 +1,139 @@
+"""How a room answers with a turn: the whole of it, or bytes as they come, with keep-alives and the leaving rules (R5, R6, R12.2)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.http.response import HttpResponseBase
+
+from agents.errors import SwitchboardError
+from chat import metrics
+from chat.client import Client
+from chat.eventlog import Follower, Log
+from chat.events import Batch, Numbered
+from chat.turns import Turn
+from chat.views import Call
+
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+SSE = "text/event-stream; charset=utf-8"
+
+
+class Encoder(Protocol):
+    """A room's codec: pure, folds from the first event; b"" when a batch makes no bytes on its wire."""
+
+    keep_alive: bytes
+
+    def encode(self, batch: Batch) -> bytes: ...
+
+
+async def whole(call: Call, turn: Turn) -> list[Numbered]:
+    """Every event up to the segment's end. Raises the turn's refusal when it failed before its first event (R5.1).
+
+    A client that leaves meanwhile ends a stateless run (R6.1); the answer then goes nowhere.
+    """
+    follower = Follower(turn.log)
+    call.client.watch(follower.wake)
+    events: list[Numbered] = []
+    try:
+        while (batch := await follower.next()) is not None:
+            events.extend(batch)
+            if call.client.gone:
+                turn.leave()
+                raise SwitchboardError("client_left")
+    finally:
+        follower.close()
+    turn.check(events)
+    return events
+
+
+async def sse(
+    call: Call, turn: Turn, encoder: Encoder, *, headers: Mapping[str, str] | None = None, content_type: str = SSE, after: int = 0
+) -> HttpResponseBase:
+    """A stream of the turn: waits for its first event, raises what made it fail before that, then sends (R5.1, R5.2)."""
+    follower = Follower(turn.log, after)
+    call.client.watch(follower.wake)
+    try:
+        events = await _first(call, turn, follower)
+    except BaseException:
+        follower.close()
+        raise
+    return StreamAnswer(follower, encoder, events, call.client, turn.leave, headers or {}, content_type)
+
+
+async def sse_watch(
+    call: Call, log: Log, encoder: Encoder, *, headers: Mapping[str, str] | None = None, content_type: str = SSE, after: int = 0
+) -> HttpResponseBase:
+    """A stream of an execution that exists: 200 at once (R5.3); leaving it changes nothing."""
+    return StreamAnswer(Follower(log, after), encoder, [], call.client, _stay, headers or {}, content_type)
+
+
+def _stay() -> None:
+    """A watcher who leaves is not missed."""
+
+
+async def _first(call: Call, turn: Turn, follower: Follower) -> list[Numbered]:
+    """Events up to the one that decides the status, or those there after CHAT_COMMIT_SECONDS."""
+    events: list[Numbered] = []
+    timer = asyncio.get_running_loop().call_later(settings.CHAT_COMMIT_SECONDS, follower.wake)
+    commit_at = timer.when()
+    try:
+        while not turn.decided and asyncio.get_running_loop().time() < commit_at:
+            batch = await follower.next()
+            events.extend(batch or ())
+            if call.client.gone:
+                turn.leave()
+                raise SwitchboardError("client_left")
+            if batch is None:
+                break
+    finally:
+        timer.cancel()
+    turn.check(events)
+    return events
+
+
+class StreamAnswer(HttpResponseBase):
+    """A streamed response that config.handler writes itself: bytes go out as events come in, one send per batch."""
+
+    streaming = True
+
+    def __init__(
+        self,
+        follower: Follower,
+        encoder: Encoder,
+        events: list[Numbered],
+        client: Client,
+        leave: Callable[[], None],
+        headers: Mapping[str, str],
+        content_type: str,
+    ) -> None:
+        super().__init__(content_type=content_type)
+        self["Cache-Control"] = "no-cache"
+        self["X-Accel-Buffering"] = "no"
+        for name, value in headers.items():
+            self[name] = value
+        self._follower, self._encoder, self._events, self._client, self._leave = follower, encoder, events, client, leave
+
+    async def write(self, send: Send) -> None:
+        """Sends the body until the segment's end or the client's leaving; always ends the response."""
+        follower, encoder, client = self._follower, self._encoder, self._client
+        client.watch(follower.wake)
+        metrics.stream_opened()
+        try:
+            batch: Batch | None = self._events
+            while batch is not None and not client.gone:
+                data = encoder.encode(batch) if batch else encoder.keep_alive
+                if data:
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                batch = await follower.next()
+            if client.gone:
+                self._leave()
+            else:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+        finally:
+            metrics.stream_closed()
+            follower.close()
+            client.close()

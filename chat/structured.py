@@ -1,0 +1,39 @@
+"""Structured output (OAI-31 to OAI-33): which format binds the answer, and whether the answer keeps to it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from agents.specs import AgentSpec
+from agents.tools.arguments import check_arguments
+from chat.requests import TurnRequest
+
+
+def format_of(request: TurnRequest) -> Mapping[str, Any] | None:
+    """The `response_format` in force: the request's, else the agent's; None for plain text."""
+    chosen = request.response_format or _of_agent(request.agent)
+    return None if chosen is None or chosen.get("type") == "text" else chosen
+
+
+def _of_agent(agent: AgentSpec) -> Mapping[str, Any] | None:
+    if agent.output_mode == "json_schema" and agent.output_schema:
+        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": agent.output_schema}}
+    return {"type": "json_object"} if agent.output_mode == "json_object" else None
+
+
+def parsed(text: str, wanted: Mapping[str, Any]) -> tuple[Any, str]:
+    """The value of the answer and what is wrong with it ("" when nothing is)."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return None, f"It is not valid JSON (at position {error.pos})."
+    if wanted["type"] == "json_schema":
+        return value, check_arguments(wanted["json_schema"]["schema"], value) or ""
+    return value, "" if isinstance(value, dict) else "It is not a JSON object."
+
+
+def repair_messages(text: str, problem: str) -> list[dict[str, Any]]:
+    """What the model is told after a wrong answer."""
+    order = f"Your answer does not match the required format. {problem} Answer again with the corrected JSON and nothing else."
+    return [{"role": "assistant", "content": text or "(empty)"}, {"role": "user", "content": order}]

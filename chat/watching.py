@@ -1,0 +1,96 @@
+"""Watching any execution from anywhere: this process's log, another's through Redis, or the stored run (R7). Access is checked before."""
+
+import asyncio
+from uuid import UUID
+
+from django.conf import settings
+
+from chat import eventship, replay
+from chat.eventlog import Log, registry
+from chat.models import Execution
+from chat.store import run
+
+_POLL_S = 1.0
+
+
+async def log_for(execution_id: UUID, after: int = 0) -> Log:
+    """The log to follow from `after`. A run that is known nowhere but in storage is replayed; a queued one waits for its first event."""
+    log = registry.get(execution_id)
+    if log is not None and after >= log.base:
+        return log
+    if settings.REDIS_URL:
+        mirrored = await eventship.mirror.open(execution_id)
+        if mirrored is not None and after >= mirrored.base:
+            _keep_honest(mirrored)
+            return mirrored
+    status = await run(_status, execution_id)
+    if status in replay.TERMINAL_STATUSES or status == "paused":
+        return await replay.log_of(execution_id, after)
+    return _awaited(execution_id, after)
+
+
+def _status(execution_id: UUID) -> str | None:
+    return Execution.objects.filter(id=execution_id).values_list("status", flat=True).first()
+
+
+def _awaited(execution_id: UUID, after: int) -> Log:
+    """A log for a run that lives elsewhere and has no events yet, or none that can be had: ends when the database has its end."""
+    log = Log(execution_id, after)
+    task = asyncio.get_running_loop().create_task(_await_events(log))
+    _waiting.add(task)
+    task.add_done_callback(_waiting.discard)
+    return log
+
+
+_waiting: set[asyncio.Task[None]] = set()
+
+
+async def _await_events(log: Log) -> None:
+    while not log.complete:
+        await asyncio.sleep(_POLL_S)
+        if not log.watched:
+            return
+        source = registry.get(log.execution_id)
+        if source is None and settings.REDIS_URL:
+            source = await eventship.mirror.open(log.execution_id)
+        if source is not None:
+            await _copy(source, log)
+            return
+        await _finish_from_storage(log)
+
+
+async def _copy(source: Log, log: Log) -> None:
+    from chat.eventlog import batches
+
+    async for batch in batches(source, log.last_seq):
+        for item in batch:
+            log.append(item.event)
+
+
+def _keep_honest(log: Log) -> None:
+    """A mirrored run whose stream fell silent may have lost it (Redis restarted): the database tells whether it ended."""
+    if log.complete:
+        return
+    task = asyncio.get_running_loop().create_task(_watch_storage(log))
+    _waiting.add(task)
+    task.add_done_callback(_waiting.discard)
+
+
+async def _watch_storage(log: Log) -> None:
+    seen = -1
+    while not log.complete:
+        await asyncio.sleep(2 * _POLL_S)
+        if not log.watched:
+            return
+        if seen == log.last_seq:
+            await _finish_from_storage(log)
+        seen = log.last_seq
+
+
+async def _finish_from_storage(log: Log) -> None:
+    """If the run ended, what is missing comes from storage, after a gap that says to start over (R7.5)."""
+    if await run(_status, log.execution_id) not in replay.TERMINAL_STATUSES:
+        return
+    stored = await replay.log_of(log.execution_id, max(1, log.last_seq) if log.events or log.base else 0)
+    for event in stored.events:
+        log.append(event)

@@ -1,0 +1,177 @@
+"""The lean ASGI handler: wire paths skip Django's stock request cycle (thread hops, sync middleware, spooled bodies: design.md §4).
+
+Pages (admin, docs, static files) go through Django as usual. On wires every answer is JSON in the wire's own envelope (R3.1).
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from io import BytesIO
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.http.request import split_domain_port, validate_host
+from django.http.response import HttpResponseBase
+from django.urls import Resolver404, ResolverMatch, get_resolver
+from django.utils.module_loading import import_string
+
+from agents.errors import SwitchboardError
+from agents.ids import uuid7
+from chat import housekeeping, metrics
+from chat.client import too_large
+from chat.streaming import StreamAnswer
+from chat.views import Envelope, native_envelope, refuse
+from config import logs
+from config.routes import ENVELOPES, PAGES, WIRE_ONLY, request_id_pattern
+
+logger = logging.getLogger("switchboard.requests")
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+class WireRequest(ASGIRequest):
+    """A request as WireView reads it: decoded headers once, the id, the caller's address, and `receive` itself."""
+
+    def __init__(self, scope: Any, receive: Receive) -> None:
+        super().__init__(scope, BytesIO())
+        self.wire_receive = receive
+        self.wire_headers = _headers(scope["headers"])
+        self.request_id = _request_id(self.wire_headers.get("x-request-id", ""))
+        self.address = _address(scope, self.wire_headers)
+        self.route = ""
+
+
+class Handler(ASGIHandler):
+    """Django's handler for pages, and the short way for wires."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load_middleware(is_async=True)
+        answer: Callable[[Any], Awaitable[HttpResponseBase]] = self._answer
+        for path in reversed(settings.WIRE_MIDDLEWARE):
+            answer = import_string(path)(answer)
+        self._wire_chain = answer
+        self._routes: dict[str, ResolverMatch] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if is_page(scope["path"]):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.wire(scope, receive, send)
+
+    async def wire(self, scope: Any, receive: Receive, send: Send) -> None:
+        """One request on a wire, logged by its path alone (R1.7)."""
+        started = time.monotonic()
+        housekeeping.ensure()
+        request = WireRequest(scope, receive)
+        response = await self._wire_chain(request)
+        response["X-Request-Id"] = request.request_id
+        await send(_start(response))
+        if isinstance(response, StreamAnswer):
+            await response.write(send)
+        else:
+            body = b"" if request.method == "HEAD" else b"".join(response)  # type: ignore[arg-type]  # wires answer with HttpResponse
+            await send({"type": "http.response.body", "body": body})
+        duration_ms = (time.monotonic() - started) * 1000
+        metrics.http_request(str(request.method), request.route, response.status_code)
+        logs.log_request(str(request.method), request.path, response.status_code, duration_ms, request.request_id, request.address)
+
+    async def _answer(self, request: WireRequest) -> HttpResponseBase:
+        """Steps (2) to (4) of R0.5, then the view. The last broad `except`: nothing but our envelope ever leaves."""
+        envelope = envelope_for(request.path_info)
+        try:
+            _check_host(request.wire_headers.get("host", ""))
+            _check_marked(request.scope)
+            match = self._resolve(request.path_info)
+            request.route = match.route
+            request.resolver_match = match
+            response: HttpResponseBase = await match.func(request, *match.args, **match.kwargs)
+        except SwitchboardError as error:
+            return refuse(error, request.request_id, envelope)
+        except Exception:
+            logger.exception("request %s %s failed", request.method, logs.shown_path(request.path))
+            return refuse(SwitchboardError("internal_error"), request.request_id, envelope)
+        return response
+
+    def _resolve(self, path: str) -> ResolverMatch:
+        """The view of a path, with or without one trailing slash (R0.1). Raises not_found."""
+        if len(path) > 1 and path.endswith("/"):
+            path = path[:-1]
+        known = self._routes.get(path)
+        if known is not None:
+            return known
+        if settings.CHAT_WIRE_ONLY and not path.startswith(WIRE_ONLY):
+            raise SwitchboardError("not_found")
+        try:
+            match = get_resolver().resolve(path)
+        except Resolver404 as error:
+            raise SwitchboardError("not_found") from error
+        if not match.kwargs and not match.args and len(self._routes) < 1000:
+            self._routes[path] = match
+        return match
+
+
+def is_page(path: str) -> bool:
+    return not settings.CHAT_WIRE_ONLY and (path == "/" or path.startswith(PAGES))
+
+
+def envelope_for(path: str) -> Envelope:
+    return next((envelope for prefix, envelope in ENVELOPES if path.startswith(prefix)), native_envelope)
+
+
+def _start(response: HttpResponseBase) -> dict[str, Any]:
+    headers = [(name.encode("ascii").lower(), value.encode("latin-1")) for name, value in response.items()]
+    if not isinstance(response, StreamAnswer) and not response.has_header("Content-Length"):
+        headers.append((b"content-length", str(len(response.content)).encode()))  # type: ignore[attr-defined]  # HttpResponse
+    return {"type": "http.response.start", "status": response.status_code, "headers": headers}
+
+
+def _headers(raw: Any) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name_bytes, value_bytes in raw:
+        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _request_id(asked: str) -> str:
+    return asked if asked and request_id_pattern.fullmatch(asked) else f"req_{uuid7().hex[-16:]}"
+
+
+def _check_host(host: str) -> None:
+    if not _is_allowed(host, tuple(settings.ALLOWED_HOSTS)):
+        raise SwitchboardError("bad_host")
+
+
+@lru_cache(maxsize=1000)
+def _is_allowed(host: str, allowed: tuple[str, ...]) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, allowed)
+
+
+def _check_marked(scope: Scope) -> None:
+    """A transport that cut an oversized body passes the request on marked (R12.1a)."""
+    mark = scope.get("switchboard")
+    if mark and mark.get("too_large"):
+        raise too_large(mark.get("limit") or settings.CHAT_MAX_REQUEST_SIZE)
+
+
+def _address(scope: Scope, headers: Mapping[str, str]) -> str:
+    """R1.9: the TCP peer, or behind trusted proxies the right-most address that is not one of them."""
+    peer = (scope.get("client") or ("",))[0] or ""
+    if not settings.TRUSTED_PROXIES or not _is_proxy(peer):
+        return str(peer)
+    forwarded = [part.strip() for part in headers.get("x-forwarded-for", "").split(",") if part.strip()]
+    return next((address for address in reversed(forwarded) if not _is_proxy(address)), str(peer))
+
+
+def _is_proxy(address: str) -> bool:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    return any(ip in ip_network(network, strict=False) for network in settings.TRUSTED_PROXIES)
