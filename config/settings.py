@@ -40,6 +40,7 @@ CELERY_BROKER_URL = env.text("CELERY_BROKER_URL") or REDIS_URL or "memory://"
 INSTALLED_APPS = [
     "daphne",
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -138,6 +139,7 @@ UPLOAD_MAX_BYTES = env.size("UPLOAD_MAX_BYTES", 32 * 1_048_576)
 UPLOAD_MAX_TEXT_BYTES = env.size("UPLOAD_MAX_TEXT_BYTES", 10 * 1_048_576)
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+LOG_FORMAT = env.text("LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
 SHUTDOWN_SECONDS = env.duration("SHUTDOWN_SECONDS", 5)
 TURN_GATES = ["chat.gates.RateGate", "billing.gates.PriceGate"]
 
@@ -157,13 +159,18 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Switchboard",
-    "DESCRIPTION": "One agent, every wire.",
+    "DESCRIPTION": "One agent, every wire. Sign in at /api/token, or send an API key: `Authorization: Bearer sk-…`.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
+    "SERVERS": [{"url": PUBLIC_BASE_URL}] if PUBLIC_BASE_URL else [],
+    "SECURITY": [{"bearer": []}],
+    "APPEND_COMPONENTS": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "An API key or a JWT."}}},
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": True, "displayRequestDuration": True},
 }
-LOGGING_CONFIG = None
+LOGGING_CONFIG = "config.logs.configure"
+LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
 TESTING = "pytest" in sys.modules

@@ -141,8 +141,12 @@ def test_visitors_see_text_and_tool_names_only() -> None:
 
 
 def test_watchers_of_a_queued_run_hear_their_place() -> None:
-    """AG-20."""
-    assert Encoder(form="sse").status(3) == b'data: {"type":"status","status":"queued","position":3}\n\n'
+    """AG-20: first, and in silence until the run begins."""
+    encoder = Encoder(form="sse")
+    encoder.queued(3)
+    assert encoder.keep_alive == b'data: {"type":"status","status":"queued","position":3}\n\n'
+    encoder.encode(story.WHOLE[:1])
+    assert encoder.keep_alive == b": keep-alive\n\n"
 
 
 def test_the_log_is_the_stream_without_deltas() -> None:

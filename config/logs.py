@@ -1,0 +1,130 @@
+"""Logs: one line per request and whatever the code says, as JSON or for a terminal, on standard error.
+
+Query strings, tokens in paths and secrets never reach them (R1.7, R0.9): every line passes redacted().
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_TOKEN_IN_PATH = re.compile(
+    r"(/api/public/(?:link|chat|history|session|executions)/|/api/webhooks/|/chat/(?=[\w-]{32}(?![\w-])))([^/?\s\"']{6})[^/?\s\"']+"
+)
+_QUERY = re.compile(r"(/[^\s\"'?]*)\?[^\s\"']+")
+_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{40,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+|(?<=[Bb]earer )\S+")
+_SILENT = ("uvicorn.access", "daphne.access", "django.server")
+"""log_request() says it already."""
+FORMATS = ("json", "console")
+
+_access: Any = None
+
+
+def configure(options: Mapping[str, Any]) -> None:
+    """Django calls it at start with settings.LOGGING: `{"level": "INFO", "format": "json" | "console"}`."""
+    global _access
+    if options["format"] not in FORMATS or options["level"] not in logging.getLevelNamesMapping():
+        raise ImproperlyConfigured(f"LOG_FORMAT must be json or console, LOG_LEVEL a level name, got {dict(options)}")
+    render = _renderer(options["format"])
+    _configure_stdlib(options["level"], render)
+    structlog.configure(
+        processors=[*_COMMON, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    listening = logging.getLevelNamesMapping()[options["level"]] <= logging.INFO
+    _access = structlog.wrap_logger(structlog.WriteLogger(sys.stderr), processors=[_stamp, render]) if listening else None
+
+
+def log_request(method: str, path: str, status: int, duration_ms: float, request_id: str, address: str) -> None:
+    """The one line of a request; `path` is without its query string."""
+    if _access is not None:
+        _access.info(
+            "request",
+            method=method,
+            path=shown_path(path),
+            status=status,
+            duration_ms=round(duration_ms, 1),
+            request_id=request_id,
+            address=address,
+            level="info",
+        )
+
+
+def bind_request(request_id: str) -> None:
+    """Lines logged from here on in this task, and in tasks it starts, carry the request's id."""
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def shown_path(path: str) -> str:
+    """Tokens that are part of a path are recorded as their first 6 characters."""
+    return _TOKEN_IN_PATH.sub(r"\1\2…", path)
+
+
+def redacted(text: str) -> str:
+    """The text without keys, JWTs, query strings, tokens in paths and the secrets this site is configured with."""
+    text = _KEY.sub("[redacted]", _QUERY.sub(r"\1", shown_path(text)))
+    if not apps.ready:
+        return text
+    from agents import directory
+
+    return directory.current().scrubber.text(text)
+
+
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for name, value in event.items():
+        if isinstance(value, str) and name not in ("level", "timestamp", "logger"):
+            event[name] = redacted(value)
+    return event
+
+
+_stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+_COMMON: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    _stamp,
+]
+
+
+def _renderer(form: str) -> Processor:
+    if form == "json":
+        return structlog.processors.JSONRenderer(serializer=_json)
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+
+
+def _json(event: MutableMapping[str, Any], **_: Any) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _configure_stdlib(level: str, render: Processor) -> None:
+    """Every stdlib logger ends in one handler; Django's own handlers and other access logs are taken away."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_COMMON,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _redact,
+                render,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    logging.getLogger("django").handlers.clear()
+    logging.getLogger("django.request").setLevel(logging.ERROR)
+    for name in _SILENT:
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = False

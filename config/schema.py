@@ -1,0 +1,65 @@
+"""The OpenAPI 3.1 description of the whole site at /api/schema, and /docs to read and try it. Nothing is loaded from elsewhere."""
+
+import asyncio
+from functools import lru_cache
+from typing import Any, Literal
+
+from django.http import HttpResponse
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularSwaggerView
+
+from agents.errors import SwitchboardError
+from chat.views import Call, WireView
+
+Form = Literal["json", "yaml"]
+_YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "application/vnd.oai.openapi")
+_RENDERERS = {"json": OpenApiJsonRenderer, "yaml": OpenApiYamlRenderer}
+_CONTENT_TYPES = {"json": "application/json", "yaml": "application/yaml; charset=utf-8"}
+
+
+class SchemaView(WireView):
+    """JSON, unless `?format=yaml` or `Accept` asks for YAML."""
+
+    public = True
+    scopes = {"GET": ""}
+
+    @extend_schema(exclude=True)
+    async def get(self, call: Call) -> HttpResponse:
+        form = wanted_form(call.query.get("format"), call.headers.get("accept", ""))
+        body = await asyncio.to_thread(rendered, form)
+        return HttpResponse(body, content_type=_CONTENT_TYPES[form], headers={"Vary": "Accept"})
+
+
+class DocsView(SpectacularSwaggerView):
+    """Swagger UI with our own copy of its files."""
+
+    url = "/api/schema"
+    title = "Switchboard API"
+
+
+def wanted_form(asked: str | None, accept: str) -> Form:
+    """Raises invalid_request for a format that is neither json nor yaml."""
+    if asked is not None:
+        if asked not in _RENDERERS:
+            raise SwitchboardError("invalid_request", "format is json or yaml.")
+        return "yaml" if asked == "yaml" else "json"
+    types = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return "yaml" if next((kind for kind in types if kind in _CHOICES), "") in _YAML_TYPES else "json"
+
+
+_CHOICES = (*_YAML_TYPES, "application/json", "application/vnd.oai.openapi+json", "*/*")
+
+
+@lru_cache(maxsize=2)
+def rendered(form: Form) -> bytes:
+    """The description does not change while a process lives."""
+    body = _RENDERERS[form]().render(document(), renderer_context={})
+    return body if isinstance(body, bytes) else body.encode()
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    return schema
