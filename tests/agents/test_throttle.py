@@ -1,0 +1,53 @@
+"""Failed authentications are counted per address and minute (R1.8), in memory and in Redis."""
+
+from uuid import uuid4
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from agents import throttle
+from agents.errors import SwitchboardError
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh address, in a minute that does not end during the test."""
+    monkeypatch.setattr("agents.throttle.time.time", lambda: 1_800_000_030.0)
+    return f"host-{uuid4()}"
+
+
+async def twenty_first_is_refused(address: str) -> None:
+    for _ in range(throttle.MAX_FAILURES):
+        assert not await throttle.blocked(address)
+        await throttle.failed(address)
+    assert await throttle.blocked(address)
+    with pytest.raises(SwitchboardError) as refusal:
+        await throttle.failed(address)
+    assert (refusal.value.status, refusal.value.code, refusal.value.retry_after_s) == (429, "rate_limited", 30)
+    assert not await throttle.blocked("198.51.100.1")
+
+
+async def test_after_twenty_failures_in_memory(address: str, settings: Settings) -> None:
+    settings.REDIS_URL = ""
+    await twenty_first_is_refused(address)
+
+
+@pytest.mark.redis
+async def test_after_twenty_failures_in_redis(address: str, settings: Settings, redis_url: str) -> None:
+    settings.REDIS_URL = redis_url
+    await twenty_first_is_refused(address)
+    throttle._counts.clear()
+    assert await throttle.blocked(address)
+
+
+async def test_the_next_minute_is_a_new_one(address: str, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    settings.REDIS_URL = ""
+    await twenty_first_is_refused(address)
+    monkeypatch.setattr("agents.throttle.time.time", lambda: 1_800_000_060.0)
+    assert not await throttle.blocked(address)
+
+
+async def test_without_redis_each_process_counts_for_itself(address: str, settings: Settings) -> None:
+    """R14.4: a counter store that is down locks nobody out and lets nobody guess for ever."""
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    await twenty_first_is_refused(address)
