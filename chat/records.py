@@ -108,7 +108,7 @@ def begin(jobs: Sequence[Job]) -> None:
     states = _sessions([job.value.request.session for job in jobs])
     writable: list[tuple[Begin, int]] = []
     for job in jobs:
-        job.result = _admit(job.value, counter, states)
+        job.result = _admit(job.value, counter, states, enters=not job.value.queued)
         if job.result.admitted and job.value.store_execution:
             writable.append((job.value, job.result.position))
     _store_begun(writable)
@@ -128,14 +128,15 @@ def _sessions(refs: Sequence[SessionRef | None]) -> dict[UUID, tuple[Any, ...]]:
     return {row[0]: row for row in sql.select(ChatSession, columns, where, sql.adapted_ids(ids))}
 
 
-def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]]) -> Began:
+def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *, enters: bool) -> Began:
+    """`enters`: the turn has its place in the conversation; one that waits for it brings its own version of history then."""
     if counter != value.catalog_counter:
         return Began(stale=counter)
     session = value.request.session
     if session is None:
         return Began()
     if session.is_new:
-        return Began(taken=not _insert_session(value, session), position=len(value.request.seed))
+        return Began(taken=not _insert_session(value, session), position=len(value.request.seed), stored=None if value.request.seed else [])
     state = states.get(session.id)
     if state is None:
         return Began(missing=True)
@@ -146,7 +147,10 @@ def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]]) -
         began.superseded = _supersede(session.id, UUID(str(state[4])))
     if value.request.cut_position is not None:
         _cut(session.id, value.request.cut_position)
-    if value.known_version != began.version or value.request.cut_position is not None:
+    if enters and value.request.seed:
+        _insert_seeds(value, began.position)
+        began.position += len(value.request.seed)
+    if value.known_version != began.version or value.request.cut_position is not None or value.request.seed:
         began.stored = stored_messages(session.id)
     return began
 
@@ -204,8 +208,13 @@ def _insert_session(value: Begin, session: SessionRef) -> bool:
     )  # fmt: skip
     if sql.insert(ChatSession, _SESSION, [row], "ON CONFLICT DO NOTHING") != 1:
         return False
-    sql.insert(Message, _MESSAGE, [_seed_row(value, index) for index in range(len(seeds))])
+    _insert_seeds(value, 0)
     return True
+
+
+def _insert_seeds(value: Begin, position: int) -> None:
+    """What the client says was said before, from `position` on (OAI-52, OAI-53)."""
+    sql.insert(Message, _MESSAGE, [_seed_row(value, index, position + index) for index in range(len(value.request.seed))])
 
 
 def _title(request: TurnRequest) -> str:
@@ -213,12 +222,12 @@ def _title(request: TurnRequest) -> str:
     return text if len(text) <= 80 else text[:79].rstrip() + "…"
 
 
-def _seed_row(value: Begin, index: int) -> tuple[Any, ...]:
+def _seed_row(value: Begin, index: int, position: int) -> tuple[Any, ...]:
     seed, session = value.request.seed[index], value.request.session
     text = "\n\n".join(part["text"] for part in seed.parts if part["type"] == "text")
     session_id = session.id if session else None
     return (
-        uuid7(), session_id, None, index, seed.role, list(seed.parts), text, "done", False, True, True, "text", "", None, "",
+        uuid7(), session_id, None, position, seed.role, list(seed.parts), text, "done", False, True, True, "text", "", None, "",
         value.created_at,
     )  # fmt: skip
 
@@ -272,11 +281,9 @@ class Promotion:
 def promote(jobs: Sequence[Job]) -> None:
     """queued -> running by compare-and-set; result Began, `missing` when it was ended meanwhile or the session is gone."""
     states = _sessions([job.value.begin.request.session for job in jobs])
-    counter = _counter()
     for job in jobs:
         value: Begin = job.value.begin
-        job.result = _admit(value, counter, states)
-        job.result.stale = None
+        job.result = _admit(value, value.catalog_counter, states, enters=True)
         row = (job.value.started_at, datetime.now(UTC) + LEASE, value.execution_id)
         assign, columns = ["status = 'running'", "started_at", "lease_until"], ("started_at", "lease_until", "id")
         if not sql.update(Execution, assign, "id = %s AND status = 'queued'", columns, [row]):

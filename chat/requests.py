@@ -60,8 +60,9 @@ class TurnRequest:
     """One turn, fully parsed and permitted. The spine decides capacity, order, history and the end.
 
     `parts`: the new user input. `session` None: a stateless call; then `history` holds the earlier messages as provider
-    messages (Chat Completions dicts, R9-cleaned by the spine). With a new session, `seed` is stored first.
+    messages (Chat Completions dicts, R9-cleaned by the spine). `seed` is stored before the turn.
     `cut_position`: the session branches: messages at this position and after leave history (OAI-52, AG-26).
+    `lock_id`: stateless calls of one such id run one at a time (OAI-57).
     `instructions`: the caller's own, added after the agent's (OAI-19). `tools` False: neither tools nor knowledge (OAI-69).
     `response_format`: of Chat Completions (OAI-31), with `repair_calls` allowed on an invalid answer.
     `keep_on_leave`: R6.2. `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
@@ -76,6 +77,7 @@ class TurnRequest:
     history: tuple[Mapping[str, Any], ...] = ()
     seed: tuple[Seed, ...] = ()
     cut_position: int | None = None
+    lock_id: UUID | None = None
     instructions: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     tools: bool = True

@@ -230,7 +230,7 @@ async def _start(request: TurnRequest, execution_id: UUID) -> Turn:
             session = request.session and await sessions.resolve_again(request.principal, request.agent, request.session)
             if session is None:
                 raise TurnError("session_not_found") from None
-            request = replace(request, session=session)
+            request = replace(request, session=session, seed=request.seed if session.is_new else ())
     raise TurnError("session_busy")
 
 
@@ -271,7 +271,7 @@ def claim_of(turn: Turn) -> Claim:
     rate = next((state for state in turn._states if isinstance(state, gates.RateClaim)), None)
     return Claim(
         execution_id=turn.execution_id,
-        session_id=request.session.id if request.session else None,
+        session_id=request.session.id if request.session else request.lock_id,
         owner=request.principal.key if request.principal.user_id is None else f"user:{request.principal.user_id}",
         policy=request.busy or agent.turn_policy,
         agent_key=str(agent.id or agent.name),
