@@ -81,9 +81,7 @@ class ModelRequest:
     response_format: Mapping[str, Any] | None = None
 
 
-ErrorKind = Literal[
-    "auth", "rate_limit", "context_length", "content_filter", "overloaded", "network", "timeout", "bad_request", "invalid"
-]
+ErrorKind = Literal["auth", "rate_limit", "context_length", "content_filter", "overloaded", "network", "timeout", "bad_request", "invalid"]
 
 
 class ProviderError(Exception):

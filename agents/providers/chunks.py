@@ -11,7 +11,7 @@ import orjson
 from agents.providers.base import Delta, Finish, FinishReason, ProviderError, Reasoning, Refusal, Text, Usage
 from agents.providers.calls import CallReader
 from agents.providers.failures import reported
-from agents.providers.sse import EventReader
+from agents.providers.sse import MAX_EVENT_BYTES, EventReader
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "length": "length",
@@ -23,6 +23,7 @@ FINISH_REASONS: Mapping[str, FinishReason] = {
 }
 """Any other reason is a normal end; "tool_calls" follows from the calls themselves, which say it more reliably."""
 
+MAX_COUNT = 2**53
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 """Where servers put reasoning, best first: some send the same text in two of them, so only the first counts."""
 
@@ -58,12 +59,18 @@ class AnswerReader:
             self._started = True
             self._whole = bytearray() if data[:1] in (b"{", b"[") else None
         if self._whole is not None:
-            self._whole += data
-            return []
+            return self._keep(data)
         deltas = self._read(self._events.feed(data))
         if self._events.broken and not self.error:
             self.error = ProviderError("invalid", self._events.broken)
         return deltas
+
+    def _keep(self, data: bytes) -> list[Delta]:
+        if self._whole is not None:
+            self._whole += data
+            if len(self._whole) > MAX_EVENT_BYTES:
+                self.error = ProviderError("invalid", "the answer is too long")
+        return []
 
     def finish(self) -> list[Delta]:
         """At the end of the body: the last deltas, then Usage if it was told and Finish; or `error` if it was cut."""
@@ -80,7 +87,8 @@ class AnswerReader:
         if self._whole is None:
             return self._events.finish()
         try:
-            return [orjson.loads(self._whole)]
+            answer = orjson.loads(self._whole)
+            return answer if isinstance(answer, list) else [answer]
         except ValueError as error:
             self.error = ProviderError("invalid", f"not JSON: {error}")
             return []
@@ -98,7 +106,10 @@ class AnswerReader:
         deltas: list[Delta] = []
         try:
             for chunk in chunks:
-                self._read_chunk(chunk, deltas)
+                if text := _only_text(chunk):
+                    _append(deltas, Text, text)
+                else:
+                    self._read_chunk(chunk, deltas)
         except ProviderError as error:
             self.error = error
         except (AttributeError, TypeError, ValueError, LookupError) as error:
@@ -109,7 +120,7 @@ class AnswerReader:
         if chunk.get("error") or chunk.get("object") == "error":
             raise reported(chunk)
         if usage := chunk.get("usage") or ("x_groq" in chunk and chunk["x_groq"].get("usage")):
-            self._usage = usage
+            self._usage = dict(usage)
         choices = chunk.get("choices")
         if not choices:
             return
@@ -128,11 +139,8 @@ class AnswerReader:
 
     def _read_delta(self, delta: dict[str, Any], deltas: list[Delta]) -> None:
         """Reasoning comes before text when one chunk has both."""
-        content = delta.get("content")
-        if content.__class__ is str and len(delta) == 1:
-            _append(deltas, Text, content)
-            return
         _read_thoughts(delta, deltas)
+        content = delta.get("content")
         if isinstance(content, str):
             _append(deltas, Text, content)
         elif content:
@@ -147,6 +155,18 @@ class AnswerReader:
 
     def _finish_reason(self) -> FinishReason:
         return FINISH_REASONS.get(self._reason) or ("tool_calls" if self._calls.seen else "stop")
+
+
+def _only_text(chunk: dict[str, Any]) -> str | None:
+    """The text of a chunk that says nothing else, as ninety-nine of a hundred do."""
+    if chunk.get("usage") or chunk.get("error") or not (choices := chunk.get("choices")):
+        return None
+    choice = choices[0]
+    delta = choice.get("delta")
+    if not delta or choice.get("finish_reason") or len(delta) > 2 or (len(delta) == 2 and "role" not in delta):
+        return None
+    text = delta.get("content")
+    return text if text.__class__ is str else None
 
 
 def _read_thoughts(delta: dict[str, Any], deltas: list[Delta]) -> None:
@@ -211,4 +231,4 @@ def usage_from(raw: Mapping[str, Any]) -> Usage:
 
 def _count(fields: Any, name: str) -> int:
     value = fields.get(name) if isinstance(fields, Mapping) else None
-    return int(value) if isinstance(value, int | float) else 0
+    return int(value) if isinstance(value, int | float) and 0 <= value < MAX_COUNT else 0
