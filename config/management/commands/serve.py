@@ -1,0 +1,78 @@
+"""`manage.py serve`: the whole site in one process, from an empty directory to a first answer."""
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+
+from agents import first_start
+from config import checks, serving, starting
+
+
+class Command(BaseCommand):
+    help = "Serves the whole site; makes and updates its database first."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        listen = "default 127.0.0.1:8000; port 0 takes a free one"
+        parser.add_argument("-l", "--listen", default="127.0.0.1:8000", metavar="HOST:PORT", help=listen)
+        parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne", help="default daphne; uvicorn is the faster one")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        address = _address(options["listen"])
+        _refuse(address)
+        try:
+            bound, address = serving.bind(address)
+        except OSError as error:
+            raise CommandError(f"cannot listen on {address}: {error.strerror or error}") from error
+        with starting.one_at_a_time():
+            starting.prepare()
+            self._introduce(address, first_start.make_administrator())
+        connections.close_all()
+        from config.asgi import application
+
+        serving.run(application, bound, options["server"], lambda: self._say(f"Listening on {address.url}"))
+
+    def _introduce(self, address: serving.Address, made: first_start.Made | None) -> None:
+        """Said once: neither the password nor the key is stored anywhere in plain."""
+        if made is None:
+            return
+        self._say(f'First start. Sign in at {address.url}/admin/ as "admin" with the password {made.password}')
+        if made.agent:
+            body = f'{{"model": "{made.agent}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+            self._say(f"Ask an agent (this key is not shown again either):\n{curl(address, made.key, body)}")
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def curl(address: serving.Address, key: str, body: str) -> str:
+    """One line that can be pasted into a shell."""
+    return f"curl {address.url}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{body}'"
+
+
+def _address(text: str) -> serving.Address:
+    try:
+        return serving.parse_address(text)
+    except ValueError as error:
+        raise CommandError(f"--listen: {error}", returncode=2) from error
+
+
+def _refuse(address: serving.Address) -> None:
+    """Raises CommandError when it would not be safe to serve on `address`; warnings go to standard error."""
+    if not address.is_loopback and not settings.PRODUCTION:
+        raise CommandError(sentence(checks.not_for_others(address)))
+    messages = checks.before_serving(address)
+    for message in messages:
+        if not message.is_serious():
+            print(f"Warning: {sentence(message)}", file=sys.stderr)
+    if serious := [sentence(message) for message in messages if message.is_serious()]:
+        raise CommandError("\n".join(serious))
+
+
+def sentence(message: CheckMessage) -> str:
+    return f"{message.msg} {message.hint}"

@@ -1,0 +1,137 @@
+"""Starting an ASGI server in this process, daphne or uvicorn, with the same limits and the same end (R12.1a, R12.5).
+
+The transport never keeps more of a request than an agent could want, cuts what is slow, and tells the application to end first.
+"""
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from django.conf import settings
+
+from agents import directory
+
+ServerKind = Literal["daphne", "uvicorn"]
+Application = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+
+HEAD_S = 30
+"""From the first byte of a request (or the connection) to the end of its headers."""
+HEAD_BYTES = 65_536
+BODY_WINDOW_S = 30
+BODY_WINDOW_BYTES = 16_384
+"""A body that brings less in a window is slow or stalled, and is cut."""
+KEEP_ALIVE_S = 75
+"""Longer than proxies keep idle connections, so that it is never we who close one they are about to use."""
+LAST_BYTES_S = 2.0
+"""After the application has ended its turns: for answers that are still being written."""
+PING_S = 20
+WEBSOCKET_BYTES = 1_048_576
+"""WS-67: above the websocket wire's own limit, which answers properly."""
+
+_LISTEN = re.compile(r"(?:\[([0-9a-fA-F:.%]+)\]|([^\[\]:\s]*)):(\d{1,5})\Z")
+_UPLOADS = ("/admin/", "/attachment/", "/knowledge/")
+_FORM_BYTES = 1_048_576
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def url(self) -> str:
+        """An address a browser on this machine can use."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # compared, not bound
+        return f"http://{Address(host=host, port=self.port)}"
+
+
+def parse_address(text: str) -> Address:
+    """`host:port` or `[v6]:port`; no host means every address of this machine. Raises ValueError."""
+    match = _LISTEN.match(text.strip())
+    if not match or int(match[3]) > 65_535:
+        raise ValueError(f"an address is host:port or [v6]:port, got {text!r}")
+    return Address(host=match[1] or match[2] or "0.0.0.0", port=int(match[3]))  # noqa: S104  # checks.py refuses what is not meant
+
+
+def bind(address: Address) -> tuple[socket.socket, Address]:
+    """A bound socket, not yet listening, and its real address. Raises OSError."""
+    family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(where)
+    except OSError:
+        bound.close()
+        raise
+    bound.setblocking(False)
+    return bound, Address(host=address.host, port=bound.getsockname()[1])
+
+
+def run(application: Application, bound: socket.socket, kind: ServerKind, on_ready: Callable[[], None]) -> None:
+    """Serves until SIGTERM or SIGINT. `on_ready` is called when connections are accepted."""
+    if kind == "uvicorn":
+        from config import uvicornserver
+
+        uvicornserver.run(application, bound, on_ready)
+    else:
+        from config import daphneserver
+
+        daphneserver.run(application, bound, on_ready)
+
+
+def body_limit(path: str) -> int:
+    """Bytes of a request body that may come in for `path`: the largest any published agent allows; more for uploads (R12.1a)."""
+    largest = max(int(settings.CHAT_MAX_REQUEST_SIZE), directory.current().max_body_bytes)
+    return max(largest, int(settings.UPLOAD_MAX_BYTES) + _FORM_BYTES) if path.startswith(_UPLOADS) else largest
+
+
+class Lifespan:
+    """The ASGI lifespan of an application, for servers that do not speak it themselves."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._orders: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
+        self._answers: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def startup(self) -> None:
+        """Raises RuntimeError when the application refuses to start."""
+        self._task = asyncio.ensure_future(self._run())
+        await self._order("startup")
+
+    async def shutdown(self) -> None:
+        await self._order("shutdown")
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+        await self._application(scope, self._orders.get, self._answers.put)
+
+    async def _order(self, what: str) -> None:
+        assert self._task
+        await self._orders.put({"type": f"lifespan.{what}"})
+        answer = asyncio.ensure_future(self._answers.get())
+        await asyncio.wait((answer, self._task), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.cancel()
+            self._task.result()
+            raise RuntimeError(f"the application ended before its {what}")
+        if answer.result()["type"] != f"lifespan.{what}.complete":
+            raise RuntimeError(str(answer.result().get("message") or f"the application's {what} failed"))

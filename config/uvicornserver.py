@@ -1,0 +1,124 @@
+"""uvicorn, started from here: uvloop and httptools, slow clients are cut, the application ends its turns before connections end.
+
+Bodies need no cutting: uvicorn stops reading when the application does, and chat.client counts while it reads (R12.1a).
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable
+
+import orjson
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from config.serving import (
+    BODY_WINDOW_BYTES,
+    BODY_WINDOW_S,
+    HEAD_BYTES,
+    HEAD_S,
+    KEEP_ALIVE_S,
+    LAST_BYTES_S,
+    PING_S,
+    WEBSOCKET_BYTES,
+    Application,
+)  # fmt: skip
+
+
+def run(application: Application, bound: socket.socket, on_ready: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises the signal again when it has ended: then it means nothing more
+    config = uvicorn.Config(
+        application,
+        loop="uvloop",
+        http=PatientProtocol,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(LAST_BYTES_S),
+        ws_max_size=WEBSOCKET_BYTES,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+    )
+    OrderlyServer(config, on_ready).run(sockets=[bound])
+
+
+class OrderlyServer(uvicorn.Server):
+    """Tells the application to end while connections are still open, so that every stream gets its end mark (R12.5)."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self.lifespan.shutdown()
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().shutdown(sockets)
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """A connection with one clock: for the head of a request and for each window of its body. httptools has none."""
+
+    _clock: asyncio.TimerHandle | None = None
+    _state = "idle"  # idle, head, body
+    _bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._enter("head", HEAD_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._enter("idle", None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._state == "idle":
+            self._enter("head", HEAD_S)
+        self._bytes += len(data)
+        super().data_received(data)
+        if self._state == "head" and self._bytes > HEAD_BYTES:
+            self._refuse_head()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._enter("idle", None)
+        super().handle_websocket_upgrade()
+
+    def on_headers_complete(self) -> None:
+        self._enter("body", BODY_WINDOW_S)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._enter("idle", None)
+        super().on_message_complete()
+
+    def _enter(self, state: str, seconds: int | None) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+        self._state, self._bytes = state, 0
+        self._clock = self.loop.call_later(seconds, self._time_is_up) if seconds else None
+
+    def _time_is_up(self) -> None:
+        is_waiting_for_us = self._state == "body" and self.flow.read_paused and not self.cycle.response_complete
+        is_coming_in = self._state == "body" and self._bytes >= BODY_WINDOW_BYTES and not self.cycle.response_complete
+        if is_waiting_for_us or is_coming_in:
+            self._enter("body", BODY_WINDOW_S)
+        else:
+            self.transport.close()
+
+    def _refuse_head(self) -> None:
+        body = orjson.dumps({"detail": "The request's headers are too large.", "code": "invalid_request", "request_id": ""})
+        head = f"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
