@@ -221,8 +221,12 @@ class ApiKey(models.Model):
     tpm = models.PositiveIntegerField("tokens per minute", null=True, blank=True, help_text="Empty: the site's limit. 0: no limit.")
     created_at = models.DateTimeField(auto_now_add=True)
 
+    plain = ""
+    """The plain text, on the instance that was just issued and nowhere else."""
+
     class Meta:
         ordering = ["-created_at"]
+        verbose_name = "API key"
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
@@ -230,8 +234,15 @@ class ApiKey(models.Model):
     @classmethod
     def issue(cls, **fields: Any) -> tuple["ApiKey", str]:
         """A new stored key and its plain text, `sk-` + 43 URL-safe characters; the plain text is kept nowhere."""
-        plain = "sk-" + secrets.token_urlsafe(32)
-        return cls.objects.create(prefix=plain[:10], hash=hash_key(plain), **fields), plain
+        key = cls(**fields)
+        key.renew()
+        key.save(force_insert=True)
+        return key, key.plain
+
+    def renew(self) -> None:
+        """Gives an unsaved key its text."""
+        self.plain = "sk-" + secrets.token_urlsafe(32)
+        self.prefix, self.hash = self.plain[:10], hash_key(self.plain)
 
 
 class UserProfile(models.Model):

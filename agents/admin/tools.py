@@ -1,0 +1,88 @@
+"""Tools: functions that agents may be given."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from agents import versions
+from agents.admin.base import ModelAdmin, ModelForm, person, shown
+from agents.admin.formfields import LinesField, ReadableJSONField, SecretField
+from agents.models import Tool
+from agents.tools import TOOLS, kind_for
+
+
+class ToolForm(ModelForm[Tool]):
+    kind = forms.ChoiceField(choices=[(kind, kind) for kind in TOOLS], widget=UnfoldAdminSelectWidget())
+    config = ReadableJSONField(rows=10, help_text="Settings of this kind as JSON. {{secret:NAME}} stands for a secret below.")
+    secrets = SecretField(json_object=True, help_text='A JSON object, for example {"token": "…"}. Stored encrypted, never shown again.')
+    masked_arguments = LinesField(help_text="One name a line: values of these arguments are shown to nobody, here neither.")
+
+    class Meta:
+        model = Tool
+        fields = ("name", "kind", "description", "config", "secrets", "timeout_s", "masked_arguments", "owner")
+        help_texts = {
+            "description": "When to use it and what it returns, as the model is told. Empty: the kind's own description.",
+            "timeout_s": "A call that takes longer ends as an error that the model sees.",
+            "owner": "Who looks after it. Empty: the administrators.",
+        }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        cleaned["config"] = cleaned.get("config") or {}
+        if "kind" in cleaned and "config" not in self.errors:
+            self._check_config(cleaned["kind"], cleaned["config"])
+        return cleaned
+
+    def _check_config(self, kind: str, config: Any) -> None:
+        if not isinstance(config, Mapping):
+            self.add_error("config", "The settings are a JSON object.")
+            return
+        try:
+            kind_for(kind).check(config)
+        except ValueError as error:
+            self.add_error("config", str(error))
+
+
+@admin.register(Tool)
+class ToolAdmin(ModelAdmin[Tool]):
+    form = ToolForm
+    list_display = ("name", "kind", "told", "agents_count", "timeout_s")
+    list_filter = ("kind",)
+    search_fields = ("name", "description")
+    autocomplete_fields = ("owner",)
+    readonly_fields = ("function",)
+    fieldsets = (
+        (None, {"fields": (("name", "kind"), "description", "config", "secrets")}),
+        ("Limits", {"fields": (("timeout_s", "owner"), "masked_arguments")}),
+        ("What the model sees", {"fields": ("function",)}),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Tool | None = None) -> Any:
+        return super().get_fieldsets(request, obj) if obj else self.fieldsets[:-1]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> Any:
+        return {"owner": person(request).pk, **super().get_changeform_initial_data(request)}
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        deleted, counts, perms, protected = super().get_deleted_objects(objs, request)
+        return deleted, counts, perms, [*protected, *(f"Published {agent}" for row in objs for agent in versions.users_of(row))]
+
+    @shown("description")
+    def told(self, tool: Tool) -> str:
+        return tool.description[:80] or "–"
+
+    @shown("agents")
+    def agents_count(self, tool: Tool) -> int:
+        return tool.agent_tools.count()
+
+    @shown("function")
+    def function(self, tool: Tool) -> str:
+        spec = versions.tool_spec(tool)
+        shown = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
+        return format_html('<pre class="sb-code">{}</pre>', json.dumps(shown, indent=2, ensure_ascii=False))

@@ -1,0 +1,131 @@
+"""Conversations and their messages, to read. Managers see those of their agents (AG-4)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.paginator import InfinitePaginator
+
+from agents.admin.agents import AgentFilter
+from agents.admin.base import ManagedAdmin, ReadOnly, shown
+from agents.admin.buttons import row_url
+from chat.admin import facts
+from chat.admin.search import with_id
+from chat.admin.steps import readable
+from chat.models import ChatSession, Message
+
+MESSAGE_COLOURS = {"done": "success", "failed": "danger", "cancelled": "warning", "pending": "info"}
+MAX_SHOWN = 200
+
+
+@admin.register(ChatSession)
+class ChatSessionAdmin(ReadOnly[ChatSession], ManagedAdmin[ChatSession]):
+    list_display = ("title_shown", "agent_name", "who", "wire", "message_count", "token_count", "cost", "last_message_at")
+    list_filter = (AgentFilter, ("wire", ChoicesDropdownFilter), ("last_message_at", RangeDateTimeFilter))
+    list_select_related = ("owner",)
+    list_fullwidth = True
+    search_fields = ("title", "name", "namespace", "owner__username")
+    search_help_text = "Id, title, the client's name for it, owner"
+    paginator = InfinitePaginator
+    ordering = ("-last_message_at",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ChatSession], search_term: str
+    ) -> tuple[QuerySet[ChatSession], bool]:
+        return with_id(queryset, search_term) or super().get_search_results(request, queryset, search_term)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> Any:
+        session: ChatSession = options["obj"]
+        newest = list(session.messages.order_by("-position")[:MAX_SHOWN])
+        context |= {
+            "session": session,
+            "facts": [
+                ("Messages", f"{session.message_count:,}"),
+                ("Tokens in → out", facts.tokens(session.input_tokens, session.output_tokens)),
+                ("Cost", facts.money(session.cost_usd)),
+                ("Context now", f"{session.context_tokens:,} tokens"),
+            ],
+            "transcript": [{"message": message, "blocks": blocks_of(message)} for message in reversed(newest)],
+            "left_out": max(0, session.messages.count() - len(newest)),
+            "can_open_runs": True,
+        }
+        return super().render_change_form(request, context, *args, **options)
+
+    @shown("conversation", ordering="title")
+    def title_shown(self, session: ChatSession) -> str:
+        return facts.excerpt(session.title) or session.name or str(session.pk)
+
+    @shown("who", ordering="owner__username")
+    def who(self, session: ChatSession) -> str:
+        return session.owner.get_username() if session.owner else session.namespace
+
+    @shown("tokens in → out", ordering="output_tokens")
+    def token_count(self, session: ChatSession) -> str:
+        return facts.tokens(session.input_tokens, session.output_tokens)
+
+    @shown("cost", ordering="cost_usd")
+    def cost(self, session: ChatSession) -> str:
+        return facts.money(session.cost_usd)
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnly[Message], ManagedAdmin[Message]):
+    agent_path = "session__agent"
+    list_display = ("role", "said", "status_shown", "conversation", "created_at")
+    list_display_links = ("said",)
+    list_filter = (("role", ChoicesDropdownFilter), ("status", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
+    list_select_related = ("session",)
+    list_fullwidth = True
+    search_fields = ("text",)
+    search_help_text = "Words of the message"
+    paginator = InfinitePaginator
+    ordering = ("-created_at",)
+    fields = ("conversation", "role", "status_shown", "text", "parts", "rating", "rating_comment", "in_history", "active", "created_at")
+
+    @shown("text")
+    def said(self, message: Message) -> str:
+        return facts.excerpt(message.text, 140) or "(no text)"
+
+    @shown("status", ordering="status", label=MESSAGE_COLOURS)
+    def status_shown(self, message: Message) -> str:
+        return message.status
+
+    @shown("conversation")
+    def conversation(self, message: Message) -> str:
+        from django.utils.html import format_html
+
+        return format_html('<a class="text-link" href="{}">{}</a>', row_url(message.session), facts.excerpt(str(message.session), 50))
+
+
+def blocks_of(message: Message) -> list[dict[str, Any]]:
+    """The parts of a message as blocks of a page: {"kind", "title", "text"}."""
+    return [block for part in message.parts if isinstance(part, dict) and (block := _block(part))]
+
+
+def _block(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    match part.get("type"):
+        case "text" | "refusal":
+            return {"kind": "text", "text": part.get("text", "")}
+        case "reasoning":
+            return {"kind": "folded", "title": "Reasoning", "text": part.get("text", "")}
+        case "tool":
+            outcome = readable(part.get("error") or part.get("output"))
+            text = f"{readable(part.get('arguments', {}))}\n→ {outcome}"
+            return {"kind": "folded", "title": f"Tool {part.get('name', '')}", "text": text, "failed": not part.get("ok", True)}
+        case "tool_result":
+            return {
+                "kind": "folded",
+                "title": f"Result of {part.get('name') or part.get('call_id', '')}",
+                "text": readable(part.get("output")),
+            }
+        case "source":
+            return {"kind": "source", "title": part.get("title") or part.get("url", ""), "text": part.get("url", "")}
+        case "image" | "audio" | "file":
+            return {"kind": "file", "title": part.get("filename") or str(part["type"]).capitalize(), "text": part.get("media_type", "")}
+        case "output":
+            return {"kind": "folded", "title": f"Output {part.get('name', '')}", "text": readable(part.get("value"))}
+        case _:
+            return None

@@ -1,0 +1,133 @@
+"""Runs: what was asked, what came of it, how long it took and what it cost. Managers may stop one that still goes."""
+
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import URLPattern
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.paginator import InfinitePaginator
+
+from agents.admin.agents import AgentFilter
+from agents.admin.base import ManagedAdmin, ReadOnly, shown
+from agents.admin.buttons import button, row_url
+from agents.errors import SwitchboardError
+from chat.admin import facts
+from chat.admin.search import with_id
+from chat.admin.steps import steps_of
+from chat.models import Execution
+
+OPEN = (Execution.Status.QUEUED, Execution.Status.RUNNING, Execution.Status.PAUSED)
+_LONG = ("steps", "usage", "response", "error_detail", "paused_state", "labels")
+
+
+@admin.register(Execution)
+class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
+    list_display = (
+        "status_shown",
+        "agent_shown",
+        "asked",
+        "came_by",
+        "model_used",
+        "token_count",
+        "cost",
+        "took",
+        "first_token",
+        "created_at",
+    )
+    list_display_links = ("status_shown", "asked")
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        AgentFilter,
+        ("wire", ChoicesDropdownFilter),
+        ("trigger", ChoicesDropdownFilter),
+        ("model_used", FieldTextFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    search_fields = ("message", "response", "request_id", "principal")
+    search_help_text = "Id, text asked or answered, request id, principal"
+    list_fullwidth = True
+    list_per_page = 50
+    paginator = InfinitePaginator
+    ordering = ("-created_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Execution]:
+        runs = super().get_queryset(request)
+        listing = request.resolver_match is not None and request.resolver_match.url_name == "chat_execution_changelist"
+        return runs.defer(*_LONG) if listing else runs
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Execution], search_term: str) -> tuple[QuerySet[Execution], bool]:
+        return with_id(queryset, search_term) or super().get_search_results(request, queryset, search_term)
+
+    def get_urls(self) -> list[URLPattern]:
+        return [button(self, "stop", self._stop, right=self.has_view_permission), *super().get_urls()]
+
+    def _stop(self, request: HttpRequest, run: Execution) -> None:
+        from chat import cancelling  # the spine: not loaded for the sake of a list
+
+        try:
+            cancelled = async_to_sync(cancelling.cancel)(run.pk)
+        except SwitchboardError as error:
+            messages.error(request, error.message)
+            return
+        self.log_change(request, run, "Stopped.")
+        messages.success(request, f"The run is {cancelled.status}.")
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> Any:
+        run: Execution = options["obj"]
+        context |= {
+            "run": run,
+            "status_kind": facts.STATUS_COLOURS[run.status],
+            "facts": _facts(run),
+            "usage": facts.usage_lines(run.usage),
+            "steps": steps_of(run),
+            "approvals": run.approvals.select_related("decided_by").order_by("created_at"),
+            "stop_url": row_url(run, "stop") if run.status in OPEN else "",
+        }
+        return super().render_change_form(request, context, *args, **options)
+
+    @shown("status", ordering="status", label=facts.STATUS_COLOURS)
+    def status_shown(self, run: Execution) -> str:
+        return run.status
+
+    @shown("agent", ordering="agent_name")
+    def agent_shown(self, run: Execution) -> str:
+        return f"{run.agent_name} v{run.agent_version}" if run.agent_version else run.agent_name
+
+    @shown("asked")
+    def asked(self, run: Execution) -> str:
+        return facts.excerpt(run.message) or facts.UNKNOWN
+
+    @shown("came by", ordering="wire")
+    def came_by(self, run: Execution) -> str:
+        return f"{run.wire} · {run.trigger}" if run.wire else run.trigger
+
+    @shown("tokens in → out", ordering="output_tokens")
+    def token_count(self, run: Execution) -> str:
+        return facts.tokens(run.input_tokens, run.output_tokens)
+
+    @shown("cost", ordering="cost_usd")
+    def cost(self, run: Execution) -> str:
+        return facts.money(run.cost_usd)
+
+    @shown("took", ordering="duration_ms")
+    def took(self, run: Execution) -> str:
+        return facts.duration(run.duration_ms)
+
+    @shown("first token", ordering="first_token_ms")
+    def first_token(self, run: Execution) -> str:
+        return facts.duration(run.first_token_ms)
+
+
+def _facts(run: Execution) -> list[tuple[str, str]]:
+    """The line of figures at the top of a run's page."""
+    return [
+        ("Took", facts.duration(run.duration_ms)),
+        ("First token", facts.duration(run.first_token_ms)),
+        ("In the model", facts.duration(run.model_ms)),
+        ("In the queue", facts.duration(run.queue_ms)),
+        ("Tokens in → out", facts.tokens(run.input_tokens, run.output_tokens)),
+        ("Cost", facts.money(run.cost_usd)),
+    ]
