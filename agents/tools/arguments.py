@@ -4,7 +4,6 @@ What is said about a mismatch names places and rules, never values: arguments ma
 """
 
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,12 +13,11 @@ from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-_MAX_VALIDATORS = 512
+from agents.memo import Memo
+
 _MAX_RULE_CHARS = 300
 _NAMES_ONLY = frozenset(("required", "additionalProperties", "unevaluatedProperties", "dependentRequired"))
 """Rules whose own message tells names of properties and no values."""
-
-_validators: OrderedDict[int, tuple[Mapping[str, Any], Draft202012Validator]] = OrderedDict()
 
 
 def check_arguments(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> str | None:
@@ -54,14 +52,11 @@ def _check_references(schema: Any) -> None:
         _check_references(child)
 
 
-def _validator_for(schema: Mapping[str, Any]) -> Draft202012Validator:
-    """Compiled once per schema object; the cache keeps the object, so its id stays its own."""
-    found = _validators.get(id(schema))
-    if found is None:
-        if len(_validators) >= _MAX_VALIDATORS:
-            _validators.popitem(last=False)
-        found = _validators[id(schema)] = schema, Draft202012Validator(schema, registry=Registry())
-    return found[1]
+def _compiled(schema: Mapping[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator(schema, registry=Registry())
+
+
+_validator_for: Memo[Mapping[str, Any], Draft202012Validator] = Memo(_compiled)
 
 
 def _sentence(error: ValidationError) -> str:

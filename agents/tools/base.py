@@ -40,6 +40,13 @@ class ToolKind(Protocol):
         """Raises ValueError with a sentence for the operator when `config` cannot work."""
         ...
 
+    def prepare(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is stored of `config` when an operator saves it, before check(): whatever has to be fetched once is in it.
+
+        Raises ValueError with a sentence for the operator. Not to be called on an event loop: it may wait for the network.
+        """
+        ...
+
     async def call(self, spec: ToolSpec, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         """Runs one call; arguments were validated against the schema. Failures become an outcome, never an exception."""
         ...

@@ -24,6 +24,10 @@ def check(config: Mapping[str, Any]) -> None:
         raise ValueError(f'"timezone" must be an IANA name like Europe/Berlin, got {_default(config)!r}.')
 
 
+def prepare(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return config
+
+
 async def call(spec: ToolSpec, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
     zone = zone_for(arguments.get("timezone") or _default(spec.config))
     if zone is None:

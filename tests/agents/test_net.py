@@ -1,18 +1,17 @@
 """R11.4: server-side fetches reach public addresses only, after resolving names and on every redirect."""
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from agents import net
 from agents.fetch import Answer, Request, fetch
 from agents.net import FetchError, GuardedResolver, check_url, guarded_session, is_public
+from tests.support.website import website
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "64:ff9b::808:808"]
 NOT_PUBLIC = [
@@ -102,34 +101,9 @@ async def test_an_allowed_host_may_resolve_to_any_address(names: dict[str, list[
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[TestServer]:
-    """A local server that answers, redirects, dawdles and floods as its path says; it tells what it received."""
-
-    async def told(request: web.Request) -> web.Response:
-        received = {"method": request.method, "path": request.raw_path, "headers": dict(request.headers), "body": await request.text()}
-        return web.json_response(received)
-
-    async def redirect(request: web.Request) -> web.Response:
-        return web.Response(status=int(request.match_info["status"]), headers={"Location": request.query["to"]})
-
-    async def slow(request: web.Request) -> web.Response:
-        await asyncio.sleep(30)
-        return web.Response()
-
-    async def endless(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        while True:
-            await response.write(b"x" * 10_000)
-
-    app = web.Application()
-    app.router.add_route("*", "/told/{rest:.*}", told)
-    app.router.add_route("*", "/redirect/{status}", redirect)
-    app.router.add_get("/slow", slow)
-    app.router.add_get("/endless", endless)
-    async with TestServer(app, host="127.0.0.1") as running:
+async def site() -> AsyncIterator[TestServer]:
+    async with website() as running:
         yield running
-    await net.close()
 
 
 @pytest.fixture
@@ -142,84 +116,84 @@ async def get(url: Any, method: str = "GET", headers: dict[str, str] | None = No
     return await fetch(request, **{"timeout_s": 5, "max_bytes": 10_000, **limits})
 
 
-async def test_a_local_server_is_not_reached(server: TestServer) -> None:
+async def test_a_local_server_is_not_reached(site: TestServer) -> None:
     with pytest.raises(FetchError, match="may not be fetched"):
-        await get(server.make_url("/told/x"))
+        await get(site.make_url("/told/x"))
 
 
-async def test_a_local_name_is_not_reached(server: TestServer) -> None:
+async def test_a_local_name_is_not_reached(site: TestServer) -> None:
     with pytest.raises(FetchError, match="may not be fetched"):
-        await get(f"http://localhost:{server.port}/told/x")
+        await get(f"http://localhost:{site.port}/told/x")
 
 
-async def test_the_session_itself_is_guarded_also_when_it_follows_redirects(server: TestServer, allowed: None) -> None:
+async def test_the_session_itself_is_guarded_also_when_it_follows_redirects(site: TestServer, allowed: None) -> None:
     with pytest.raises(FetchError):
-        await guarded_session().get(server.make_url("/redirect/302?to=http://127.0.0.2:1/"))
+        await guarded_session().get(site.make_url("/redirect/302?to=http://127.0.0.2:1/"))
 
 
 async def test_a_name_is_connected_to_at_the_address_that_was_checked(
-    server: TestServer, allowed: None, names: dict[str, list[list[str]]]
+    site: TestServer, allowed: None, names: dict[str, list[list[str]]]
 ) -> None:
     names["rebind.test"] = [["127.0.0.1"], ["10.0.0.1"]]
-    assert (await get(f"http://rebind.test:{server.port}/told/x")).status == 200
+    assert (await get(f"http://rebind.test:{site.port}/told/x")).status == 200
     assert names["rebind.test"] == [["10.0.0.1"]], "one look-up, and no second one between check and connection"
 
 
 @pytest.mark.parametrize(
     "target", ["http://127.0.0.2/", "http://[::1]/", "http://169.254.169.254/", "file:///etc/passwd", "http://inside.test/"]
 )
-async def test_every_redirect_is_checked(server: TestServer, allowed: None, names: dict[str, list[list[str]]], target: str) -> None:
+async def test_every_redirect_is_checked(site: TestServer, allowed: None, names: dict[str, list[list[str]]], target: str) -> None:
     names["inside.test"] = [["10.0.0.1"]]
     with pytest.raises(FetchError, match="may not be fetched"):
-        await get(server.make_url("/redirect/302").with_query(to=target))
+        await get(site.make_url("/redirect/302").with_query(to=target))
 
 
-async def test_at_most_three_redirects_are_followed(server: TestServer, allowed: None) -> None:
-    one = server.make_url("/redirect/302").with_query(to="/told/end")
-    two = server.make_url("/redirect/302").with_query(to=str(one))
-    three = server.make_url("/redirect/302").with_query(to=str(two))
-    four = server.make_url("/redirect/302").with_query(to=str(three))
+async def test_at_most_three_redirects_are_followed(site: TestServer, allowed: None) -> None:
+    one = site.make_url("/redirect/302").with_query(to="/told/end")
+    two = site.make_url("/redirect/302").with_query(to=str(one))
+    three = site.make_url("/redirect/302").with_query(to=str(two))
+    four = site.make_url("/redirect/302").with_query(to=str(three))
     assert b"/told/end" in (await get(three)).body
     with pytest.raises(FetchError, match="redirected too often"):
         await get(four)
 
 
-async def test_another_origin_gets_no_credential(server: TestServer, allowed: None, names: dict[str, list[list[str]]]) -> None:
+async def test_another_origin_gets_no_credential(site: TestServer, allowed: None, names: dict[str, list[list[str]]]) -> None:
     names["other.test"] = [["127.0.0.1"]]
-    elsewhere = f"http://other.test:{server.port}/told/x"
+    elsewhere = f"http://other.test:{site.port}/told/x"
     secrets = {"Authorization": "Bearer hidden", "X-Api-Key": "hidden", "Cookie": "a=hidden", "Accept": "text/x"}
-    answer = await get(server.make_url("/redirect/302").with_query(to=elsewhere), headers=secrets)
+    answer = await get(site.make_url("/redirect/302").with_query(to=elsewhere), headers=secrets)
     assert b"hidden" not in answer.body
     assert b"text/x" in answer.body
 
 
-async def test_the_same_origin_keeps_the_headers(server: TestServer, allowed: None) -> None:
-    answer = await get(server.make_url("/redirect/307").with_query(to="/told/x"), headers={"X-Api-Key": "ours"})
+async def test_the_same_origin_keeps_the_headers(site: TestServer, allowed: None) -> None:
+    answer = await get(site.make_url("/redirect/307").with_query(to="/told/x"), headers={"X-Api-Key": "ours"})
     assert b"ours" in answer.body
 
 
-async def test_a_body_never_goes_to_another_origin(server: TestServer, allowed: None, names: dict[str, list[list[str]]]) -> None:
+async def test_a_body_never_goes_to_another_origin(site: TestServer, allowed: None, names: dict[str, list[list[str]]]) -> None:
     names["other.test"] = [["127.0.0.1"]]
-    url = server.make_url("/redirect/307").with_query(to=f"http://other.test:{server.port}/told/x")
+    url = site.make_url("/redirect/307").with_query(to=f"http://other.test:{site.port}/told/x")
     with pytest.raises(FetchError, match="another site"):
         await get(url, method="POST", body=b"secret")
 
 
 @pytest.mark.parametrize(("status", "method"), [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")])
-async def test_a_redirected_post_becomes_what_its_status_says(server: TestServer, allowed: None, status: int, method: str) -> None:
-    url = server.make_url(f"/redirect/{status}").with_query(to="/told/x")
+async def test_a_redirected_post_becomes_what_its_status_says(site: TestServer, allowed: None, status: int, method: str) -> None:
+    url = site.make_url(f"/redirect/{status}").with_query(to="/told/x")
     answer = await get(url, method="POST", body=b"payload", headers={"Content-Type": "text/plain"})
     assert f'"method": "{method}"'.encode() in answer.body
     assert (b"payload" in answer.body) == (method == "POST")
 
 
-async def test_a_slow_server_is_given_up(server: TestServer, allowed: None) -> None:
+async def test_a_slow_server_is_given_up(site: TestServer, allowed: None) -> None:
     with pytest.raises(FetchError, match="in time"):
-        await get(server.make_url("/slow"), timeout_s=0.05)
+        await get(site.make_url("/slow"), timeout_s=0.05)
 
 
-async def test_an_endless_answer_is_cut_at_the_limit(server: TestServer, allowed: None) -> None:
-    answer = await get(server.make_url("/endless"), max_bytes=25_000)
+async def test_an_endless_answer_is_cut_at_the_limit(site: TestServer, allowed: None) -> None:
+    answer = await get(site.make_url("/endless"), max_bytes=25_000)
     assert (len(answer.body), answer.cut) == (25_000, True)
 
 
@@ -229,8 +203,8 @@ async def test_a_closed_port_is_a_fixed_sentence(allowed: None, unused_tcp_port:
     assert str(failure.value) == "The server could not be reached."
 
 
-async def test_an_encoded_path_arrives_as_it_was_written(server: TestServer, allowed: None) -> None:
-    answer = await get(f"http://127.0.0.1:{server.port}/told/a%2Fb%3Fc%23d%25e%2E?q=1%262%2B3")
+async def test_an_encoded_path_arrives_as_it_was_written(site: TestServer, allowed: None) -> None:
+    answer = await get(f"http://127.0.0.1:{site.port}/told/a%2Fb%3Fc%23d%25e%2E?q=1%262%2B3")
     assert b'"/told/a%2Fb%3Fc%23d%25e.?q=1%262%2B3"' in answer.body
 
 

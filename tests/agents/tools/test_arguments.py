@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from agents.tools import arguments
 from agents.tools.arguments import check_arguments, check_schema
 
 SCHEMA: dict[str, Any] = {
@@ -57,12 +56,3 @@ def test_a_broken_schema_is_said_to_be_broken_and_nothing_is_fetched(rule: dict[
 def test_operators_are_told_what_is_wrong_with_a_schema(schema: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         check_schema(schema)
-
-
-def test_a_schema_is_compiled_once_and_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arguments, "_MAX_VALIDATORS", 3)
-    arguments._validators.clear()
-    assert arguments._validator_for(SCHEMA) is arguments._validator_for(SCHEMA)
-    for _ in range(5):
-        check_arguments({"type": "object"}, {})
-    assert len(arguments._validators) == 3

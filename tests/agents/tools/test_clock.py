@@ -62,3 +62,7 @@ def test_its_parameters_are_a_valid_schema() -> None:
     assert "Asia/Tokyo" in description
     check_schema(parameters)
     assert check_arguments(parameters, {"timezone": 5}) == 'timezone: does not satisfy type: "string"'
+
+
+def test_its_config_is_stored_as_it_is() -> None:
+    assert clock.prepare({"timezone": "Asia/Tokyo"}) == {"timezone": "Asia/Tokyo"}
