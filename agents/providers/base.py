@@ -70,7 +70,10 @@ class ToolDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """One model call. `messages` is a JSON array in bytes, `[{"role": "system", …}, …]`, always provider-valid (R9.3)."""
+    """One model call. `messages` is a JSON array in bytes, `[{"role": "system", …}, …]`, always provider-valid (R9.3).
+
+    `stream` False: nobody reads the pieces, so a provider that can may answer in one (the deltas then come at once).
+    """
 
     model: ModelSpec
     messages: bytes
@@ -79,6 +82,7 @@ class ModelRequest:
     parallel_tool_calls: bool | None = None
     sampling: Sampling = field(default_factory=Sampling)
     response_format: Mapping[str, Any] | None = None
+    stream: bool = True
 
 
 ErrorKind = Literal["auth", "rate_limit", "context_length", "content_filter", "overloaded", "network", "timeout", "bad_request", "invalid"]

@@ -3,8 +3,8 @@
 Costs nothing while all goes well: waits are computed only when something failed.
 """
 
-import asyncio
 import logging
+from asyncio import sleep
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -68,7 +68,7 @@ async def _waited(error: ProviderError, model: ModelSpec, attempt: int) -> bool:
     wait_s = _wait_s(error, attempt)
     if not error.retryable or attempt > model.provider.max_retries or wait_s > MAX_RETRY_AFTER_S:
         return False
-    await asyncio.sleep(wait_s)
+    await sleep(wait_s)
     return True
 
 

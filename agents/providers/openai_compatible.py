@@ -124,8 +124,8 @@ class OpenAICompatible:
 
     def _head(self, request: ModelRequest, stream_options: bool) -> dict[str, Any]:
         """Everything but tools and messages; what the model does not support is left out (OAI-15)."""
-        fields: dict[str, Any] = {"model": request.model.name, "stream": True}
-        if stream_options:
+        fields: dict[str, Any] = {"model": request.model.name, "stream": request.stream}
+        if stream_options and request.stream:
             fields["stream_options"] = {"include_usage": True}
         self._add_sampling(request, fields)
         if request.tools:

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.providers.base import Delta, Finish, Reasoning, Refusal, Text, ToolCallPart, Usage
@@ -385,6 +385,7 @@ fields = st.sampled_from(
 strange = st.recursive(json_values, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(fields, inner, max_size=4), max_leaves=12)
 
 
+@settings(max_examples=60)
 @given(st.lists(strange, max_size=4))
 def test_whatever_a_server_sends_ends_in_deltas_or_a_classified_error(values: list[Any]) -> None:
     answer, _ = read([b"".join(event(value) for value in values) + STOP])
