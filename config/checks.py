@@ -11,12 +11,12 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connection
 
 from config.serving import Address
 
 _PLACEHOLDERS = ("django-insecure", "change", "secret", "insecure", "example", "test")
 _MIN_KEY_CHARS = 32
-_LOCAL_DATABASE = "django.db.backends.sqlite3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,12 @@ ALWAYS: Sequence[Check] = (
         message="ENCRYPTION_KEYS has a key that cannot encrypt.",
         hint='Make one: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"',
         applies=_has_bad_encryption_key,
+    ),
+    Check(
+        id="E008",
+        message="CHAT_API_KEY_ENV names a variable that is not set or empty.",
+        hint="Set that variable, or unset CHAT_API_KEY_ENV.",
+        applies=lambda: bool(os.environ.get("CHAT_API_KEY_ENV")) and not settings.CHAT_API_KEY,
     ),
     Check(
         id="W001",
@@ -106,7 +112,7 @@ PRODUCTION: Sequence[Check] = (
         id="W004",
         message="The database is a file of this machine (SQLite).",
         hint="Set DATABASE_URL=postgres://… to run several machines.",
-        applies=lambda: settings.DATABASES["default"]["ENGINE"] == _LOCAL_DATABASE,
+        applies=lambda: connection.vendor == "sqlite",
     ),
     Check(
         id="W005",

@@ -216,11 +216,11 @@ class CuttingChannel(http.HTTPChannel):  # type: ignore[misc]  # twisted is unty
     def allContentReceived(self) -> None:
         if not self.early:
             self._enter("answering", None)
-            return super().allContentReceived()
+            super().allContentReceived()
+            return
         self.body_ended = True
         if self.state == "draining":
             self.loseConnection()
-        return None
 
     def requestDone(self, request: CuttingRequest) -> None:
         if self.early and not self.body_ended:

@@ -23,9 +23,7 @@ def prepare() -> None:
     """Database, agents of the first start and prices. Call it, and what follows it, within one_at_a_time()."""
     migrate()
     first_start.make_agents(os.environ)
-    if not Price.objects.exists():
-        pricelist.seed()
-    prices.load()
+    load_prices()
 
 
 def migrate() -> None:
@@ -33,6 +31,13 @@ def migrate() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", verbosity=0, interactive=False)
+
+
+def load_prices() -> None:
+    """Takes over the price list once; reads prices, so that the first turn knows what it costs."""
+    if not Price.objects.exists():
+        pricelist.seed()
+    prices.load()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`manage.py serve`: the whole site in one process, from an empty directory to a first answer."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -65,13 +66,17 @@ def _address(text: str) -> serving.Address:
 def _refuse(address: serving.Address) -> None:
     """Raises CommandError when it would not be safe to serve on `address`; warnings go to standard error."""
     if not address.is_loopback and not settings.PRODUCTION:
-        raise CommandError(sentence(checks.not_for_others(address)))
-    messages = checks.before_serving(address)
+        raise CommandError(sentence(checks.not_for_others(address)), returncode=2)
+    refuse_unsafe(checks.before_serving(address))
+
+
+def refuse_unsafe(messages: Sequence[CheckMessage]) -> None:
+    """Warnings go to standard error, errors end the start with exit code 2."""
     for message in messages:
         if not message.is_serious():
             print(f"Warning: {sentence(message)}", file=sys.stderr)
     if serious := [sentence(message) for message in messages if message.is_serious()]:
-        raise CommandError("\n".join(serious))
+        raise CommandError("\n".join(serious), returncode=2)
 
 
 def sentence(message: CheckMessage) -> str:
