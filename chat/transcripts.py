@@ -18,6 +18,7 @@ from chat.history import ProviderMessage, StoredMessage, Turn, encode, estimate_
 from chat.requests import Part
 
 _RECORD = Struct(">IBQI16s16s")
+RECORD_BYTES = _RECORD.size
 _ASSISTANT, _BOUNDARY, _USER_FIRST = 1, 2, 4
 _NO_ID = bytes(16)
 
@@ -71,12 +72,12 @@ class Transcript:
 
     @property
     def records(self) -> bytes:
-        return bytes(self._records[: self.count * _RECORD.size])
+        return bytes(self._records[: self.count * RECORD_BYTES])
 
     @property
     def weight(self) -> int:
         """About how many bytes this takes in memory."""
-        return 600 + self.size + self.count * _RECORD.size + sum(len(part.get("text") or "") + 300 for m in self.loose for part in m.parts)
+        return 600 + self.size + self.count * RECORD_BYTES + sum(len(part.get("text") or "") + 300 for m in self.loose for part in m.parts)
 
     def append(self, *, user: Sequence[Part], assistant: Sequence[Part], position: int, user_id: UUID, assistant_id: UUID) -> "Transcript":
         """The history after a turn that succeeded, at the next version; its user message is at `position`."""
@@ -103,7 +104,7 @@ class Transcript:
     def _copy(self, version: int) -> "Transcript":
         """A transcript that may grow: it shares the bytes with this one unless another has grown from this one before."""
         copy = Transcript(self.session_id, version)
-        records_size = self.count * _RECORD.size
+        records_size = self.count * RECORD_BYTES
         shared = len(self._buffer) == self.size and len(self._records) == records_size
         copy._buffer = self._buffer if shared else self._buffer[: self.size]
         copy._records = self._records if shared else self._records[:records_size]
@@ -172,11 +173,11 @@ class Transcript:
         return self.size
 
     def _at(self, index: int) -> tuple[Any, ...]:
-        return _RECORD.unpack_from(self._records, index * _RECORD.size)
+        return _RECORD.unpack_from(self._records, index * RECORD_BYTES)
 
     def entries(self) -> Iterator[Entry]:
         """Every message of the history, in order, the loose ones last."""
-        with memoryview(self._records)[: self.count * _RECORD.size] as records:
+        with memoryview(self._records)[: self.count * RECORD_BYTES] as records:
             packed = list(_RECORD.iter_unpack(records))
         flags = _BOUNDARY
         for message in self.loose:
@@ -210,12 +211,12 @@ class Transcript:
     def grown(self) -> tuple[bytes, bytes]:
         """What the last grow() added to fragment and records."""
         _, size, count = self.base or (0, 0, 0)
-        return bytes(self._buffer[size : self.size]), bytes(self._records[count * _RECORD.size : self.count * _RECORD.size])
+        return bytes(self._buffer[size : self.size]), bytes(self._records[count * RECORD_BYTES : self.count * RECORD_BYTES])
 
     @classmethod
     def thawed(cls, session_id: UUID, head: dict[str, Any], fragment: bytes, records: bytes) -> Self | None:
         """None when the pieces do not belong together (one of them was lost by the store)."""
-        if len(fragment) != head["size"] or len(records) != head["count"] * _RECORD.size:
+        if len(fragment) != head["size"] or len(records) != head["count"] * RECORD_BYTES:
             return None
         transcript = cls(session_id, head["version"])
         transcript.next_position, transcript.message_count = head["next_position"], head["message_count"]

@@ -1,0 +1,299 @@
+"""What Redis adds to leases: they lapse when a process dies, survive a restart of the store, and cost one round trip."""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chat import redis
+from chat.claims import Entered, Waiting
+from chat.errors import TurnError
+from chat.leases_redis import RedisLeases
+from chat.transcripts import Cache, Transcript, build
+from tests.chat.leasing import SESSION, claim, leave, rate, still_waits
+from tests.chat.test_transcripts import sent, talk
+from tests.support import services
+
+pytestmark = pytest.mark.redis
+ROOT = Path(__file__).resolve().parents[2]
+
+
+_made: list[RedisLeases] = []
+
+
+def new(**rest: Any) -> RedisLeases:
+    """The leases of one more process."""
+    _made.append(RedisLeases(Cache(1_000_000), **rest))
+    return _made[-1]
+
+
+async def close() -> None:
+    while _made:
+        await _made.pop().close()
+    await redis.close()
+
+
+@pytest.fixture
+async def store(redis_url: str, settings: Any) -> AsyncIterator[None]:
+    settings.REDIS_URL = redis_url
+    await redis.client().flushdb()
+    yield
+    await close()
+
+
+async def entered(leases: RedisLeases, **rest: Any) -> Any:
+    wanted = claim(**rest)
+    assert isinstance(await leases.enter(wanted), Entered)
+    return wanted
+
+
+# Leases lapse
+
+
+@pytest.mark.usefixtures("store")
+async def test_lock_and_slot_of_a_lease_that_nobody_renews_are_free_r8_3() -> None:
+    await entered(new(lease_s=0.1), max_parallel=1)
+    wanted, second = claim(max_parallel=1), new(poll_s=0.05)
+    assert isinstance(await second.enter(wanted), Waiting)
+    assert isinstance(await second.wait(wanted), Entered)
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_renewed_lease_does_not_lapse_r8_3() -> None:
+    first, second, wanted = new(lease_s=0.3), new(poll_s=0.02), claim(max_parallel=1)
+    await entered(first, max_parallel=1)
+    await second.enter(wanted)
+    waiting = asyncio.create_task(second.wait(wanted))
+    for _ in range(5):
+        await asyncio.sleep(0.1)
+        assert await first.renew() == []
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_process_that_lost_a_lock_hears_so_when_it_renews() -> None:
+    sleepy, awake = new(lease_s=0.05), new()
+    lost = await entered(sleepy)
+    await asyncio.sleep(0.1)
+    await entered(awake)
+    assert await sleepy.renew() == [lost.execution_id]
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_late_end_takes_nothing_from_the_new_owner() -> None:
+    sleepy, awake = new(lease_s=0.05), new()
+    lost = await entered(sleepy)
+    await asyncio.sleep(0.1)
+    owner = await entered(awake)
+    await leave(sleepy, lost, transcript=build(SESSION, 1, talk(1)))
+    assert await awake.running(SESSION) == owner.execution_id
+    await leave(awake, owner)
+    assert (await new().enter(claim())).history is None  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("store")
+async def test_the_place_of_a_process_that_died_waiting_is_given_up() -> None:
+    first = new()
+    running, dead = await entered(first), claim()
+    await new(waiter_s=0.05).enter(dead)
+    await asyncio.sleep(0.1)
+    next_one = claim()
+    assert (await first.enter(next_one)).position == 1  # type: ignore[union-attr]
+    await leave(first, running)
+    assert isinstance(await first.wait(next_one), Entered)
+
+
+HOLDER = """
+import asyncio, sys, django
+django.setup()
+from django.conf import settings
+from chat.leases_redis import RedisLeases
+from tests.chat.leasing import claim
+async def hold():
+    settings.REDIS_URL = sys.argv[1]
+    await RedisLeases(lease_s=0.5).enter(claim(max_parallel=1))
+    print("entered", flush=True)
+    await asyncio.sleep(60)
+asyncio.run(hold())
+"""
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_killed_process_frees_its_session_when_its_lease_lapses_r8_3(redis_url: str) -> None:
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, redis_url, cwd=ROOT, env=env, stdout=PIPE)
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"entered\n"
+    wanted, here = claim(max_parallel=1), new(poll_s=0.05)
+    assert isinstance(await here.enter(wanted), Waiting)
+    holder.kill()
+    await holder.wait()
+    assert isinstance(await here.wait(wanted), Entered)
+
+
+# The store goes away
+
+
+@contextmanager
+def redis_on(port: int, folder: str) -> Iterator[None]:
+    command = [services.redis_program(), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", folder]
+    with services.running(command, Path(folder) / "log", lambda: answers(port)):
+        yield
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Own:
+    """A Redis that the test starts and stops; what it knew is gone with it."""
+
+    def __init__(self, folder: str) -> None:
+        self.port, self._folder, self._running = services.free_port(), folder, ExitStack()
+
+    def start(self) -> None:
+        self._running.enter_context(redis_on(self.port, self._folder))
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+@pytest.fixture
+async def own(redis_url: str, settings: Any) -> AsyncIterator[Own]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = Own(folder)
+        server.start()
+        settings.REDIS_URL = f"redis://127.0.0.1:{server.port}/0"
+        yield server
+        server.stop()
+        await close()
+
+
+async def test_a_restarted_store_is_told_again_who_holds_what(own: Own) -> None:
+    first, second = new(), new(poll_s=0.05)
+    running = await entered(first, max_parallel=1)
+    wanted = claim(max_parallel=1)
+    await second.enter(wanted)
+    own.stop()
+    own.start()
+    assert await first.renew() == []
+    assert await second.running(SESSION) == running.execution_id
+    waiting = asyncio.create_task(second.wait(wanted))
+    assert await still_waits(waiting)
+    await leave(first, running)
+    assert isinstance(await waiting, Entered)
+
+
+async def test_a_wait_outlives_an_outage_of_the_store(own: Own) -> None:
+    leases, wanted = new(poll_s=0.05), claim()
+    running = await entered(leases)
+    await leases.enter(wanted)
+    waiting = asyncio.create_task(leases.wait(wanted))
+    own.stop()
+    assert await still_waits(waiting)
+    await leave(leases, running)
+    own.start()
+    assert isinstance(await waiting, Entered)
+
+
+async def test_without_the_store_no_lock_can_be_taken_run_34(own: Own) -> None:
+    own.stop()
+    with pytest.raises(TurnError) as refusal:
+        await new().enter(claim())
+    assert (refusal.value.code, refusal.value.status, refusal.value.retry_after_s) == ("store_unavailable", 503, 1)
+
+
+async def test_without_the_store_stateless_calls_pass_but_public_and_paid_ones_r14_4(own: Own) -> None:
+    own.stop()
+    leases = new()
+    passed = await entered(leases, session_id=None, max_parallel=1, rate=rate())
+    await leave(leases, passed)
+    with pytest.raises(TurnError, match="store_unavailable"):
+        await leases.enter(claim(None, rate=rate(), public=True))
+
+
+async def test_an_end_without_the_store_does_not_fail_the_turn_run_34(own: Own) -> None:
+    leases = new()
+    running = await entered(leases)
+    own.stop()
+    await leave(leases, running, transcript=build(SESSION, 1, talk(1)))
+    assert await leases.renew() == []
+
+
+# The cached history
+
+
+async def commands(name: str) -> int:
+    stats: Any = await redis.client().info("commandstats")
+    return int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"])
+
+
+async def turn(leases: RedisLeases, **rest: Any) -> Transcript:
+    """One more turn of the conversation; returns the history after it."""
+    wanted = claim(**rest)
+    entry = await leases.enter(wanted)
+    assert isinstance(entry, Entered)
+    grown = (entry.history or Transcript(SESSION)).grow(talk(1), version=entry.history.version + 1 if entry.history else 1)
+    await leave(leases, wanted, transcript=grown)
+    return grown
+
+
+@pytest.mark.usefixtures("store")
+async def test_entering_and_leaving_are_one_round_trip_each() -> None:
+    leases = new()
+    await turn(leases, rate=rate(rpm=100), max_parallel=3)
+    await redis.client().config_resetstat()
+    await turn(leases, rate=rate(rpm=100), max_parallel=3)
+    assert await commands("evalsha") == 2
+    assert await commands("append") == 2
+    assert await commands("set") == 1
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_history_that_this_process_has_is_not_sent_again() -> None:
+    leases = new()
+    await turn(leases)
+    await redis.client().config_resetstat()
+    await turn(leases)
+    assert await commands("get") == 2, "the owner of the lock, twice, and no fragment"
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_lost_piece_of_the_stored_history_is_a_miss() -> None:
+    await turn(new())
+    await redis.client().delete(f"sb:history:user:1:{SESSION}:records")
+    assert (await new().enter(claim())).history is None  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_store_that_was_emptied_meanwhile_gets_the_whole_history_or_none_run_36() -> None:
+    leases = new()
+    await turn(leases)
+    wanted = claim()
+    entry = await leases.enter(wanted)
+    await redis.client().delete(f"sb:history:user:1:{SESSION}:head")
+    await leave(leases, wanted, transcript=entry.history.grow(talk(1), version=2))  # type: ignore[union-attr]
+    assert (await new().enter(claim(policy="interrupt"))).history is None  # type: ignore[union-attr]
+    await redis.client().flushdb()
+    whole = await turn(leases)
+    found = (await new().enter(claim())).history  # type: ignore[union-attr]
+    assert sent(found) == sent(whole)
+
+
+@pytest.mark.usefixtures("store")
+async def test_stored_keys_name_owner_and_session_and_expire_run_36(settings: Any) -> None:
+    await turn(new())
+    for piece in ("head", "fragment", "records"):
+        left_s = await redis.client().ttl(f"sb:history:user:1:{SESSION}:{piece}")
+        assert settings.RUN_CACHE_TTL - 5 <= left_s <= settings.RUN_CACHE_TTL
