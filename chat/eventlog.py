@@ -78,15 +78,16 @@ class Follower:
     async def next(self) -> Batch | None:
         """The next events; empty when woken without any (keep-alive, the client left); None when the segment is over."""
         batch = self._take()
-        if batch or self._over():
+        if batch or self.over():
             return batch or None
         self._future = asyncio.get_running_loop().create_future()
         await self._future
         self._future = None
         batch = self._take()
-        return None if not batch and self._over() else batch
+        return None if not batch and self.over() else batch
 
-    def _over(self) -> bool:
+    def over(self) -> bool:
+        """Whether everything of the segment was read."""
         return self.log.at_rest() and self.seq >= self.log.last_seq
 
     def _take(self) -> list[Numbered]:

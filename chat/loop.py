@@ -140,6 +140,7 @@ def _model_request(turn: Run, model: ModelSpec) -> ModelRequest:
         parallel_tool_calls=request.parallel_tool_calls if offered else None,
         sampling=_sampling(turn.agent, request.sampling),
         response_format=structured.format_of(request),
+        stream=not request.whole,
     )
 
 

@@ -1,4 +1,7 @@
-"""Rows of conversations and runs. The hot path writes them through chat.store; everything else reads them by the ORM."""
+"""Rows of conversations and runs. The hot path writes them through chat.store; everything else reads them by the ORM.
+
+Foreign keys whose look-ups a composite index serves have no index of their own: every index is paid for on every turn.
+"""
 
 from django.conf import settings
 from django.db import models
@@ -35,9 +38,9 @@ class ChatSession(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     namespace = models.CharField(max_length=200)
     name = models.CharField(max_length=128, null=True, blank=True)
-    agent = models.ForeignKey(Agent, null=True, on_delete=models.SET_NULL, related_name="sessions")
+    agent = models.ForeignKey(Agent, null=True, on_delete=models.SET_NULL, related_name="sessions", db_index=False)
     agent_name = models.CharField(max_length=64)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="chat_sessions")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="chat_sessions", db_index=False)
     wire = models.CharField(max_length=16, choices=Wire.choices)
     title = models.CharField(max_length=200, blank=True)
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
@@ -80,7 +83,7 @@ class Message(models.Model):
         CANCELLED = "cancelled"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="messages")
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="messages", db_index=False)
     execution_id = models.UUIDField(null=True, db_index=True)
     position = models.PositiveIntegerField()
     role = models.CharField(max_length=9, choices=Role.choices)
@@ -130,13 +133,13 @@ class Execution(models.Model):
         MCP = "mcp"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    agent = models.ForeignKey(Agent, null=True, on_delete=models.SET_NULL, related_name="executions")
+    agent = models.ForeignKey(Agent, null=True, on_delete=models.SET_NULL, related_name="executions", db_index=False)
     agent_name = models.CharField(max_length=64)
     agent_version = models.PositiveIntegerField(default=0)
-    session = models.ForeignKey(ChatSession, null=True, on_delete=models.SET_NULL, related_name="executions")
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="executions")
+    session = models.ForeignKey(ChatSession, null=True, on_delete=models.SET_NULL, related_name="executions", db_index=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="executions", db_index=False)
     principal = models.CharField(max_length=200, help_text="Who asked, as Principal.key.")
-    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     trigger = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.CHAT)
     wire = models.CharField(max_length=16, choices=Wire.choices, null=True)
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.RUNNING)
@@ -166,7 +169,7 @@ class Execution(models.Model):
     lease_until = models.DateTimeField(null=True)
     paused_state = models.JSONField(null=True, help_text="What a paused run needs to go on.")
     attempt_number = models.PositiveSmallIntegerField(default=1)
-    retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
+    retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     request_id = models.CharField(max_length=128, blank=True)
     labels = models.JSONField(default=dict, help_text="What the caller said of the call (user, metadata, task names).")
     created_at = models.DateTimeField(default=timezone.now)

@@ -65,7 +65,7 @@ class TurnRequest:
     `lock_id`: stateless calls of one such id run one at a time (OAI-57).
     `instructions`: the caller's own, added after the agent's (OAI-19). `tools` False: neither tools nor knowledge (OAI-69).
     `response_format`: of Chat Completions (OAI-31), with `repair_calls` allowed on an invalid answer.
-    `keep_on_leave`: R6.2. `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
+    `whole`: the caller reads no pieces, so the model is asked for its answer in one. `keep_on_leave`: R6.2. `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
     """
 
     principal: Principal
@@ -88,6 +88,7 @@ class TurnRequest:
     repair_calls: int = 0
     max_steps: int | None = None
     timeout_s: float
+    whole: bool = False
     keep_on_leave: bool = False
     forget_failure: bool = False
     busy: Literal["queue", "reject", "interrupt"] | None = None

@@ -121,15 +121,16 @@ class StreamAnswer(HttpResponseBase):
         metrics.stream_opened()
         try:
             batch: Batch | None = self._events
-            while batch is not None and not client.gone:
-                data = encoder.encode(batch) if batch else encoder.keep_alive
-                if data:
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
-                batch = await follower.next()
+            more = True
+            while more and not client.gone:
+                data = encoder.encode(batch) if batch else encoder.keep_alive if batch is not None else b""
+                more = batch is not None and not follower.over()
+                if data or not more:
+                    await send({"type": "http.response.body", "body": data, "more_body": more})
+                if more:
+                    batch = await follower.next()
             if client.gone:
                 self._leave()
-            else:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
         except asyncio.CancelledError:
             self._leave()
             raise

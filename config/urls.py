@@ -1,20 +1,25 @@
 """All routes of the site: a room's own urls, and what belongs to no room. Canonical paths carry no trailing slash (R0.1)."""
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.urls import URLPattern, URLResolver, path
+from django.views.generic import RedirectView
 
 from chat.protocols.agents_api.urls import urlpatterns as agents_api
+from chat.protocols.openai.urls import urlpatterns as openai
 from chat.protocols.run.urls import urlpatterns as run
 from config.health import HealthView, MetricsView, ReadyView
 from config.schema import DocsView, SchemaView
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    *openai,
     *run,
     *agents_api,
     path("healthz", HealthView.as_view()),
     path("readyz", ReadyView.as_view()),
     path("metrics", MetricsView.as_view()),
     path("api/schema", SchemaView.as_view()),
-    re_path(r"^docs/?$", DocsView.as_view()),
+    path("docs", DocsView.as_view()),
 ]

@@ -108,6 +108,7 @@ async def begin(call: Call, route: str) -> tuple[Turn, str]:
             parts=({"type": "text", "text": asked.message},),
             session=session or new_session(principal, agent, "run", principal.namespace, named),
             timeout_s=settings.CHAT_REQUEST_TIMEOUT,
+            whole=route == "/chat/run",
             keep_on_leave=named is not None or claim is not None,
             idempotency=claim,
             request_id=call.request_id,
