@@ -4,6 +4,7 @@ Law: a codec adds nothing to a turn and never invents a finish reason; frames ar
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 import orjson
@@ -71,28 +72,30 @@ def error_object(code: str, message: str, status: int, param: str | None = None)
     return {"message": message, "type": kind, "param": param, "code": name}
 
 
-def completion(
-    events: Iterable[Numbered],
-    *,
-    model: str,
-    execution_id: str,
-    created_s: int,
-    tool_events: bool = False,
-    show_reasoning: bool = False,
-    metadata: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """The whole answer of a turn that finished or paused (OAI-35 … OAI-42). Arguments as for Encoder."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What one answer is to look like. `model` as requested (OAI-14); `execution_id`: 32 hex digits; `created_s`: Unix seconds."""
+
+    model: str
+    execution_id: str
+    created_s: int
+    tool_events: bool = False
+    show_reasoning: bool = False
+
+
+def completion(events: Iterable[Numbered], form: Form, metadata: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The whole answer of a turn that finished or paused (OAI-35 … OAI-42)."""
     answer = _Answer()
     for _, event in events:
         answer.take(event)
         if isinstance(event, SEGMENT_ENDS):
             break
-    message = answer.message(tool_events=tool_events, show_reasoning=show_reasoning)
+    message = answer.message(form)
     whole: dict[str, Any] = {
-        "id": f"chatcmpl-{execution_id}",
+        "id": f"chatcmpl-{form.execution_id}",
         "object": "chat.completion",
-        "created": created_s,
-        "model": model,
+        "created": form.created_s,
+        "model": form.model,
         "choices": [{"index": 0, "finish_reason": answer.finish_reason, "logprobs": None, "message": message}],
         "usage": usage_object(answer.usage),
         "system_fingerprint": None,
@@ -101,7 +104,7 @@ def completion(
     if metadata is not None:
         whole["metadata"] = dict(metadata)
     if answer.paused is not None:
-        whole["switchboard"] = _pause_object(answer.paused, execution_id)
+        whole["switchboard"] = _pause_object(answer.paused, form.execution_id)
     return whole
 
 
@@ -110,24 +113,13 @@ class Encoder:
 
     keep_alive = b": keep-alive\n\n"
 
-    def __init__(
-        self,
-        *,
-        model: str,
-        execution_id: str,
-        created_s: int,
-        include_usage: bool = False,
-        tool_events: bool = False,
-        show_reasoning: bool = False,
-    ) -> None:
-        """`model` as requested (OAI-14); `execution_id`: 32 hex digits; `created_s`: Unix seconds."""
-        head = {"id": f"chatcmpl-{execution_id}", "object": "chat.completion.chunk", "created": created_s, "model": model}
+    def __init__(self, form: Form, include_usage: bool = False) -> None:
+        head = {"id": f"chatcmpl-{form.execution_id}", "object": "chat.completion.chunk", "created": form.created_s, "model": form.model}
         self._head = b"data: " + orjson.dumps({**head, "system_fingerprint": None})[:-1] + b',"choices":['
         self._delta = self._head + b'{"index":0,"delta":'
         self._open = b',"logprobs":null,"finish_reason":null}]' + (b',"usage":null}\n\n' if include_usage else b"}\n\n")
         self._content, self._content_end = self._delta + b'{"content":', b"}" + self._open
-        self._execution_id = execution_id
-        self._include_usage, self._tool_events, self._show_reasoning = include_usage, tool_events, show_reasoning
+        self._form, self._include_usage = form, include_usage
         self._text, self._reasoning = _Blocks(), _Blocks()
         self._sources: list[SourceCited] = []
         self._calls = 0
@@ -157,7 +149,7 @@ class Encoder:
         match event:
             case ReasoningDelta(block, text):
                 self._begin(frames, b'""')
-                if self._show_reasoning:
+                if self._form.show_reasoning:
                     self._chunk(frames, {"reasoning_content": self._reasoning.add(block, text)})
             case RefusalDelta(_, text):
                 self._begin(frames, b"null")
@@ -181,8 +173,9 @@ class Encoder:
                 self._finish(frames, reason, usage)
             case TurnPaused(notice=notice, usage=usage):
                 self._begin(frames, b'""')
-                self._chunk(frames, {"content": self._text.close(notice)})
-                self._finish(frames, "stop", usage, {"switchboard": _pause_object(event, self._execution_id)})
+                if notice:
+                    self._chunk(frames, {"content": self._text.close(notice)})
+                self._finish(frames, "stop", usage, {"switchboard": _pause_object(event, self._form.execution_id)})
             case TurnFailed(code=code, message=message, status=status):
                 self._fail(frames, error_object(code, message, status))
             case TurnCancelled(code=code, message=message):
@@ -204,7 +197,7 @@ class Encoder:
 
     def _call(self, frames: list[bytes], call: ToolCalled) -> None:
         """A client call in two deltas (OAI-47); a server call whole, if asked for (OAI-30), else only the role chunk (R5.1)."""
-        shown = call.client or self._tool_events
+        shown = call.client or self._form.tool_events
         self._begin(frames, b"null" if shown else b'""')
         if not shown:
             return
@@ -290,16 +283,16 @@ class _Answer:
             case _:
                 pass
 
-    def message(self, *, tool_events: bool, show_reasoning: bool) -> dict[str, Any]:
+    def message(self, form: Form) -> dict[str, Any]:
         """`content` is null when there is no text but calls or a refusal (OAI-35)."""
-        calls = [_call_object(call) for call in self.calls if call.client or tool_events]
+        calls = [_call_object(call) for call in self.calls if call.client or form.tool_events]
         message: dict[str, Any] = {
             "role": "assistant",
             "content": self.text if self.text or not (calls or self.refusal) else None,
             "refusal": self.refusal or None,
             "annotations": _annotations(self.sources, len(self.text)),
         }
-        if show_reasoning and self.reasoning:
+        if form.show_reasoning and self.reasoning:
             message["reasoning_content"] = self.reasoning
         if calls:
             message["tool_calls"] = calls

@@ -1,5 +1,7 @@
 """Events of a turn -> bytes on the OpenAI wire, byte for byte (OAI-35 … OAI-49)."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -21,12 +23,12 @@ from chat.events import (
     TurnStarted,
     Usage,
 )
-from chat.protocols.openai.codec import Encoder, completion
+from chat.protocols.openai.codec import Encoder, Form, completion
 from tests.protocols.story import STORIES, numbered
 from tests.support import golden
 
 ID = "0b5c1f7e3d0a4a529a510f6a0c1d2e3f"
-BASE = {"model": "root", "execution_id": ID, "created_s": 1767605400}
+BASE = Form(model="root", execution_id=ID, created_s=1767605400)
 USAGE = Usage(input_tokens=412, output_tokens=9, cache_read_tokens=256, model_calls=1)
 START = TurnStarted(execution_id="0b5c1f7e-3d0a-4a52-9a51-0f6a0c1d2e3f", agent="root", version=1, model="demo")
 STOP = TurnFinished(finish_reason="stop", usage=USAGE, duration_ms=10)
@@ -61,7 +63,12 @@ TURNS: dict[str, list[TurnEvent]] = {
     "cancelled": hello(TurnCancelled(code="cancelled", message="The run was cancelled.")),
     "lost": hello(Gap(first=3, last=9), TextDelta(1, "never shown"), STOP),  # type: ignore[arg-type]
 }
-FORMS = {"": {}, "usage": {"include_usage": True}, "tool_events": {"tool_events": True}, "reasoning": {"show_reasoning": True}}
+FORMS: dict[str, dict[str, bool]] = {
+    "": {},
+    "usage": {"include_usage": True},
+    "tool_events": {"tool_events": True},
+    "reasoning": {"show_reasoning": True},
+}
 GOLDEN = [
     *((turn, "") for turn in TURNS),
     *((turn, "usage") for turn in ("plain", "client_tools", "failed")),
@@ -70,9 +77,9 @@ GOLDEN = [
 ]
 
 
-def encoded(events: list[Numbered], size: int = 1, **form: bool) -> bytes:
+def encoded(events: list[Numbered], size: int = 1, include_usage: bool = False, **form: bool) -> bytes:
     """What a reader sees who is given the events `size` at a time."""
-    encoder = Encoder(**BASE, **form)
+    encoder = Encoder(replace(BASE, **form), include_usage)
     return b"".join(encoder.encode(events[at : at + size]) for at in range(0, len(events), size))
 
 
@@ -89,7 +96,8 @@ def test_a_stream_is_these_bytes(turn: str, form: str) -> None:
 
 def test_the_contract_s_own_example() -> None:
     """OAI-45, OAI-46."""
-    head = '{"id":"chatcmpl-0b5c1f7e3d0a4a529a510f6a0c1d2e3f","object":"chat.completion.chunk","created":1767605400,"model":"root","system_fingerprint":null,'
+    head = '{"id":"chatcmpl-0b5c1f7e3d0a4a529a510f6a0c1d2e3f","object":"chat.completion.chunk","created":1767605400,"model":"root",'
+    head += '"system_fingerprint":null,'
     choice = '"choices":[{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}],"usage":null}'
     usage = (
         '"choices":[],"usage":{"prompt_tokens":412,"completion_tokens":9,"total_tokens":421,'
@@ -118,23 +126,23 @@ def test_a_paused_turn_ends_at_the_pause() -> None:
     paused = STORIES["paused"]
     gone_on = [*paused, *numbered(TextDelta(9, "Refunded."), STOP, first=len(paused) + 1)]
     assert encoded(gone_on) == encoded(paused)
-    assert completion(gone_on, **BASE) == completion(paused, **BASE)
+    assert completion(gone_on, BASE) == completion(paused, BASE)
     last = chunks(encoded(paused))[-1]
     assert last["choices"][0]["finish_reason"] == "stop"  # type: ignore[index]
-    assert last["switchboard"] == completion(paused, **BASE)["switchboard"]
+    assert last["switchboard"] == completion(paused, BASE)["switchboard"]
 
 
 @pytest.mark.parametrize(("turn", "form"), [*GOLDEN[:10], ("citations", ""), ("server_tool", "tool_events"), ("reasoning", "reasoning")])
 def test_a_whole_answer_is_this_object(turn: str, form: str) -> None:
     """OAI-35 … OAI-42."""
     options = {name: value for name, value in FORMS[form].items() if name != "include_usage"}
-    whole = completion(numbered(*TURNS[turn]), **BASE, **options)
+    whole = completion(numbered(*TURNS[turn]), replace(BASE, **options))
     golden.check(f"openai/{turn}{'-' + form if form else ''}.json", orjson.dumps(whole, option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def test_a_paused_whole_answer_is_this_object() -> None:
     """OAI-41, with the caller's metadata (section 4)."""
-    whole = completion(STORIES["paused"], **BASE, tool_events=True, metadata={"ticket": "7"})
+    whole = completion(STORIES["paused"], replace(BASE, tool_events=True), {"ticket": "7"})
     golden.check("openai/story-paused.json", orjson.dumps(whole, option=orjson.OPT_INDENT_2) + b"\n")
 
 
@@ -147,7 +155,7 @@ def test_content_of_a_stream_is_the_content_of_the_whole_answer(turn: str) -> No
         if "choices" in chunk
     )
     if turn not in ("failed", "failed_at_once", "cancelled", "lost"):
-        assert streamed == (completion(numbered(*TURNS[turn]), **BASE)["choices"][0]["message"]["content"] or "")
+        assert streamed == (completion(numbered(*TURNS[turn]), BASE)["choices"][0]["message"]["content"] or "")
 
 
 @pytest.mark.parametrize("size", [2, 3, 7, 100])
@@ -180,14 +188,14 @@ def test_without_the_option_no_chunk_has_usage_and_with_it_all_have() -> None:
 
 def test_the_role_comes_with_the_first_event_and_not_before() -> None:
     """OAI-45, R5.1: a call of the agent's own tool counts, though it is not shown."""
-    encoder = Encoder(**BASE)
+    encoder = Encoder(BASE)
     assert encoder.encode(numbered(START, StepStarted(1))) == b""
     assert chunks(encoder.encode(numbered(SERVER_CALL)))[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}  # type: ignore[index]
     assert encoder.encode([]) == b""
 
 
 def test_nothing_follows_the_end() -> None:
-    encoder = Encoder(**BASE)
+    encoder = Encoder(BASE)
     encoder.encode(numbered(*TURNS["plain"]))
     assert encoder.encode(numbered(TextDelta(9, "late"), STOP)) == b""
 
@@ -195,14 +203,14 @@ def test_nothing_follows_the_end() -> None:
 @pytest.mark.parametrize("model", ["root", 'a"b', "ünï", "org/model"])
 def test_the_requested_model_is_repeated_verbatim(model: str) -> None:
     """OAI-14."""
-    encoder = Encoder(model=model, execution_id=ID, created_s=1)
+    encoder = Encoder(replace(BASE, model=model))
     assert {chunk["model"] for chunk in chunks(encoder.encode(numbered(*TURNS["plain"])))} == {model}
 
 
 def test_every_choice_has_its_keys() -> None:
     """OAI-44: `finish_reason` is there, null, until the last content chunk; `id`, `created`, `model` are shared."""
-    for turn in TURNS:
-        for chunk in (chunk for chunk in chunks(encoded(numbered(*TURNS[turn]))) if "error" not in chunk):
+    for turn in TURNS.values():
+        for chunk in (chunk for chunk in chunks(encoded(numbered(*turn))) if "error" not in chunk):
             assert list(chunk) == ["id", "object", "created", "model", "system_fingerprint", "choices"]
             assert [list(choice) for choice in chunk["choices"]] == [["index", "delta", "logprobs", "finish_reason"]]  # type: ignore[attr-defined]
             assert chunk["id"] == f"chatcmpl-{ID}"

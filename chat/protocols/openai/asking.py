@@ -1,0 +1,139 @@
+"""From a checked request to the turn it asks for: its conversation, what was said before, and what was left out on the way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.conf import settings
+
+from agents.specs import AgentSpec
+from chat import idempotency
+from chat.protocols.openai.abilities import checked
+from chat.protocols.openai.clientcalls import with_kept_steps
+from chat.protocols.openai.conversations import Conversation, continuation, id_of, instructions_of, look_up
+from chat.protocols.openai.history import input_parts, provider_history, seeds, split
+from chat.protocols.openai.messages import Entry, check_pairs, check_user
+from chat.protocols.openai.serializers import ChatRequest, settle
+from chat.requests import SessionRef, TurnRequest
+from chat.views import Call
+
+ROUTE = "/v1/chat/completions"
+TASK = "x-openwebui-task"
+_SHAPING = ("x-conversation-id", "x-switchboard-tool-events", TASK)
+"""Headers that change the answer's form, and so belong to a request's fingerprint (R4.2)."""
+_LABELS = {"x-openwebui-user-id": "openwebui_user_id", "x-openwebui-user-email": "openwebui_user_email"}
+_LONGEST_LABEL = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the headers of a request say. `task`: a front end's own background call (OAI-69), which has no conversation."""
+
+    conversation_id: str
+    tool_events: bool
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The turn to start, its conversation, and the names of what will not be applied (OAI-15)."""
+
+    turn: TurnRequest
+    conversation: Conversation | None
+    ignored: tuple[str, ...]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer carries beside the turn's own headers."""
+        own = dict(self.conversation.headers) if self.conversation else {}
+        return {**own, "X-Switchboard-Ignored": ", ".join(self.ignored)} if self.ignored else own
+
+
+def read_headers(headers: Mapping[str, str], request: ChatRequest) -> Asked:
+    """Raises invalid_value for an impossible id; without one, also for messages that make no conversation by themselves."""
+    task = headers.get(TASK, "").strip() or _task_of(request.entries)
+    conversation_id = "" if task else id_of(headers.get("x-conversation-id", ""))
+    if not conversation_id:
+        check_user(request.entries)
+        check_pairs(request.entries)
+    tool_events = headers.get("x-switchboard-tool-events", "").strip().lower() == "true"
+    return Asked(conversation_id=conversation_id, tool_events=tool_events, task=task[:_LONGEST_LABEL])
+
+
+def _task_of(entries: Sequence[Entry]) -> str:
+    """Open WebUI's own calls where the operator has not set the header: a lone message of a known shape."""
+    lone = entries[0].text if len(entries) == 1 else ""
+    return "openwebui" if lone.startswith("### Task:") and "<chat_history>" in lone else ""
+
+
+async def plan(call: Call, body: Mapping[str, Any], request: ChatRequest, asked: Asked, agent: AgentSpec) -> Plan:
+    """Raises SwitchboardError for what this agent cannot do, and for a conversation that cannot go on like this."""
+    settled = settle(request, agent)
+    entries = await checked(request.entries, agent, call.principal)
+    conversation = await look_up(call.principal, agent, asked.conversation_id) if asked.conversation_id else None
+    shaping = {name: call.headers[name] for name in _SHAPING if name in call.headers}
+    key = call.headers.get("idempotency-key")
+    turn = TurnRequest(
+        principal=call.principal,
+        agent=agent,
+        wire="openai",
+        parts=(),
+        instructions=settled.instructions,
+        sampling=settled.sampling,
+        tools=not asked.task,
+        client_tools=() if asked.task else settled.client_tools,
+        tool_choice=None if asked.task else settled.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
+        response_format=request.response_format,
+        repair_calls=0 if request.stream else 1,
+        whole=not request.stream,
+        timeout_s=settings.CHAT_REQUEST_TIMEOUT,
+        busy="reject" if conversation and settings.CONVERSATION_BUSY == "reject" else None,
+        idempotency=idempotency.claim_for(call.principal, ROUTE, agent.name, key, body, shaping),
+        labels={**request.labels, **_labels(call.headers, asked)},
+        request_id=call.request_id,
+    )
+    return Plan(turn=await _with_messages(turn, entries, conversation), conversation=conversation, ignored=settled.ignored)
+
+
+def _labels(headers: Mapping[str, str], asked: Asked) -> dict[str, str]:
+    """Said of the call, never believed (OAI-69)."""
+    found = {label: headers[name][:_LONGEST_LABEL] for name, label in _LABELS.items() if headers.get(name)}
+    return {**found, "task": asked.task} if asked.task else found
+
+
+async def _with_messages(turn: TurnRequest, entries: Sequence[Entry], conversation: Conversation | None) -> TurnRequest:
+    session = conversation.session if conversation else None
+    if conversation is not None and session is not None and conversation.cache == "hit":
+        return await _continued(turn, entries, session)
+    check_user(entries)
+    check_pairs(entries)
+    before, new = split(await with_kept_steps(turn.principal, turn.agent, entries))
+    if session is not None:
+        return _opening(turn, before, new, session)
+    lock_id = conversation.lock_id if conversation else None
+    return replace(turn, parts=input_parts(new), history=provider_history(before), lock_id=lock_id)
+
+
+async def _continued(turn: TurnRequest, entries: Sequence[Entry], session: SessionRef) -> TurnRequest:
+    """A hit: instructions are those the conversation was opened with."""
+    more = await continuation(session, entries, turn.agent)
+    instructions = await instructions_of(session) if turn.agent.caller_instructions else ()
+    return replace(
+        turn,
+        session=session,
+        parts=more.parts,
+        cut_position=more.cut_position,
+        seed=more.seed,
+        instructions=instructions,
+        keep_on_leave=True,
+        forget_failure=True,
+    )
+
+
+def _opening(turn: TurnRequest, before: Sequence[Entry], new: Sequence[Entry], session: SessionRef) -> TurnRequest:
+    """A miss: the transcript starts from the request's messages, and the first turn keeps the instructions (OAI-53)."""
+    labels = {**turn.labels, "instructions": list(turn.instructions)} if turn.instructions else turn.labels
+    return replace(
+        turn, session=session, parts=input_parts(new), seed=seeds(before), labels=labels, keep_on_leave=True, forget_failure=True
+    )

@@ -1,0 +1,109 @@
+"""`response_format` of a request (OAI-31): text, any JSON, or JSON of a schema that can be checked."""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from chat.protocols.openai.errors import invalid
+from chat.protocols.openai.parameters import boolean, mapping, one_of, text
+from chat.protocols.openai.tools import tool_name
+
+MAX_SCHEMA_BYTES = 65_536
+_PATH = "response_format.json_schema"
+_kind = one_of("text", "json_object", "json_schema")
+
+
+def parse_format(value: Any) -> Mapping[str, Any] | None:
+    """The format as providers take it, unknown keys left out; None when there is none. Raises SwitchboardError (400)."""
+    if value is None:
+        return None
+    chosen = mapping(value, "response_format")
+    kind = _kind(chosen.get("type"), "response_format.type")
+    return {"type": kind} if kind != "json_schema" else {"type": kind, "json_schema": _named_schema(chosen.get("json_schema"))}
+
+
+def _named_schema(value: Any) -> dict[str, Any]:
+    named = mapping(value, _PATH)
+    schema: dict[str, Any] = {"name": tool_name(named.get("name"), f"{_PATH}.name"), "schema": _schema(named.get("schema"))}
+    if (description := named.get("description")) is not None:
+        schema["description"] = text(description, f"{_PATH}.description")
+    if (strict := named.get("strict")) is not None:
+        schema["strict"] = boolean(strict, f"{_PATH}.strict")
+    return schema
+
+
+def _schema(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _bad("the schema must be an object")
+    encoded = orjson.dumps(value)
+    if len(encoded) > MAX_SCHEMA_BYTES:
+        raise _bad(f"the schema must have at most {MAX_SCHEMA_BYTES} bytes, got {len(encoded)}")
+    if problem := _problem(encoded):
+        raise _bad(problem)
+    return value
+
+
+def _bad(message: str) -> Exception:
+    return invalid(_PATH, message, "invalid_schema")
+
+
+@lru_cache(maxsize=256)
+def _problem(encoded: bytes) -> str:
+    """Why the schema cannot be used; clients send the same one again and again, and checking costs milliseconds."""
+    schema = orjson.loads(encoded)
+    dialect = schema.get("$schema", "")
+    validator = Draft7Validator if isinstance(dialect, str) and "draft-07" in dialect else Draft202012Validator
+    try:
+        validator.check_schema(schema, format_checker=validator.FORMAT_CHECKER)
+    except SchemaError as error:
+        return f"the schema is not valid JSON Schema at {error.json_path}"
+    references = list(_references(schema))
+    if any(not reference.startswith("#") for reference in references):
+        return "the schema must not refer to other documents"
+    if any(not _resolves(schema, reference) for reference in references):
+        return "the schema has a reference to something it does not hold"
+    return "" if _root(schema).get("type") == "object" else "the schema must have an object at its root"
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Every `$ref`, also of schemas deep inside."""
+    if isinstance(value, dict):
+        yield from (value[key] for key in ("$ref", "$dynamicRef") if isinstance(value.get(key), str))
+        for inner in value.values():
+            yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
+
+
+def _resolves(schema: Mapping[str, Any], reference: str) -> bool:
+    return not reference.startswith("#/") or _pointed(schema, reference) is not None
+
+
+def _root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema itself, or what its root refers to (recursive models are written so)."""
+    found = schema
+    for _ in range(8):
+        target = _pointed(schema, found["$ref"]) if isinstance(found.get("$ref"), str) else None
+        if not isinstance(target, dict):
+            break
+        found = target
+    return found
+
+
+def _pointed(schema: Any, reference: str) -> Any:
+    """What a JSON pointer (RFC 6901) as a fragment leads to; None: nothing."""
+    found = schema
+    for word in reference.removeprefix("#").split("/")[1:]:
+        key = word.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and key.isdigit() and int(key) < len(found):
+            found = found[int(key)]
+        elif isinstance(found, dict) and key in found:
+            found = found[key]
+        else:
+            return None
+    return found
