@@ -132,9 +132,10 @@ def _audio(part: Part) -> dict[str, Any]:
 
 
 def _file(part: Part) -> dict[str, Any]:
-    """A file without its bytes can only be mentioned; whoever needs it in the prompt has put its text beside it."""
+    """A file as bytes, else as its extracted `text`; without both it can only be mentioned."""
     if not part.get("data"):
-        return {"type": "text", "text": f"[file: {part.get('filename') or 'unnamed'}]"}
+        name = f"[file: {part.get('filename') or 'unnamed'}]"
+        return {"type": "text", "text": f"{name}\n{part['text']}" if part.get("text") else name}
     return {"type": "file", "file": {"filename": part.get("filename", ""), "file_data": part["data"]}}
 
 
