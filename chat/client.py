@@ -23,7 +23,7 @@ class Client:
         self.gone = False
 
     async def body(self, headers: Mapping[str, str], limit: int) -> bytes:
-        """The whole body; requesttoo_large for a declared or a real length over `limit` (OAI-60)."""
+        """The whole body; request_too_large for a declared or a real length over `limit` (OAI-60)."""
         declared = headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
@@ -36,7 +36,7 @@ class Client:
         return await self._rest(message, limit)
 
     async def chunks(self, limit: int) -> Any:
-        """The body in the pieces it arrives in, for uploads; raises requesttoo_large once `limit` bytes are passed."""
+        """The body in the pieces it arrives in, for uploads; raises request_too_large once `limit` bytes are passed."""
         size, more = 0, True
         while more:
             message = await self._next()
@@ -92,6 +92,6 @@ class Client:
 
 def too_large(limit: int) -> SwitchboardError:
     return SwitchboardError(
-        "requesttoo_large",
+        "request_too_large",
         f"The request body is larger than {limit} bytes. Send less, upload files first, or ask the operator to raise the limit.",
     )
