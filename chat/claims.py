@@ -28,8 +28,7 @@ class Claim:
     """One turn that wants to run. `session_id` None: stateless, no lock. `max_parallel` 0: no slot is needed.
 
     `owner` names whose conversation it is, in keys of the cached history (RUN-36): an id, never the client's own words.
-    `deadline_s` is a moment of time.monotonic(). `conversation`: an openai-wire conversation, whose idle time this use
-    refreshes (OAI-56). `public`: public and paid traffic, refused when the store is down (R14.4).
+    `deadline_s` is a moment of time.monotonic(). `public`: public and paid traffic, refused when the store is down (R14.4).
     """
 
     execution_id: UUID
@@ -41,7 +40,6 @@ class Claim:
     max_queued: int = 20
     rate: RateClaim | None = None
     deadline_s: float
-    conversation: bool = False
     public: bool = False
 
 

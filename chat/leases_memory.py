@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from bisect import insort
-from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 from uuid import UUID
@@ -146,7 +145,6 @@ class MemoryLeases:
         self._places: dict[UUID, Place] = {}
         self._lines: dict[UUID, Line] = {}
         self._slots: dict[str, Slots] = {}
-        self._conversations: OrderedDict[UUID, float] = OrderedDict()
         self.rates = Rates()
 
     def try_enter(self, claim: Claim) -> Entry:
@@ -162,7 +160,6 @@ class MemoryLeases:
                 raise
             place = self._places[claim.execution_id] = Place(claim, next(self._arrivals), rate, window)
             self._join(place)
-            self._touch(claim)
             return self._answer(place)
 
     async def enter(self, claim: Claim) -> Entry:
@@ -238,7 +235,6 @@ class MemoryLeases:
             if place.claim.session_id is not None:
                 claims.keep(self._transcripts, place.claim.session_id, transcript)
                 self._leave_line(place.claim.session_id, place)
-                self._touch(place.claim)
             if place.claim.max_parallel > 0:
                 self._leave_slots(place)
 
@@ -265,25 +261,6 @@ class MemoryLeases:
     def _settle(self, claim: Claim, window: int, real_tokens: int) -> None:
         if claim.rate:
             self.rates.settle(claim.rate, window, real_tokens)
-
-    def _touch(self, claim: Claim) -> None:
-        if claim.session_id is not None and (claim.conversation or claim.session_id in self._conversations):
-            self._conversations[claim.session_id] = time.monotonic()
-            self._conversations.move_to_end(claim.session_id)
-
-    async def idle_conversations(self, most: int, ttl_s: float) -> list[UUID]:
-        """The conversations to be dropped: unused for `ttl_s`, or the least recently used beyond `most`; none with a running turn.
-
-        Each is named once. Of those that nobody used since this process began, only the database knows (last_message_at).
-        """
-        oldest_kept = time.monotonic() - ttl_s
-        with self._mutex:
-            surplus = len(self._conversations) - most
-            idle = [id_ for index, (id_, used) in enumerate(self._conversations.items()) if index < surplus or used < oldest_kept]
-            idle = [id_ for id_ in idle if id_ not in self._lines]
-            for id_ in idle:
-                del self._conversations[id_]
-        return idle
 
     async def renew(self) -> list[UUID]:
         """Nothing to renew: a process that is gone holds nothing. Returns the executions that lost their lease: none."""

@@ -25,10 +25,9 @@ from chat.turnbell import TurnBell
 logger = logging.getLogger("switchboard.leases")
 WAITER_S = 10.0
 POLL_S = 1.0
-CONVERSATIONS = redis.key("conversations")
 _BATCH = 250
 
-_enter, _exit, _renew, _idle = Script("enter"), Script("exit"), Script("renew"), Script("idle")
+_enter, _exit, _renew = Script("enter"), Script("exit"), Script("renew")
 Unreachable = (RedisError, OSError)
 
 
@@ -99,7 +98,7 @@ class RedisLeases:
         return [
             str(claim.execution_id), claim.policy, self._lease_ms, self._waiter_ms, held.arrival, claim.max_parallel, claim.max_queued,
             MAX_WAITING_TURNS, rate.rpm if rate else 0, rate.tpm if rate else 0, rate.tokens if rate else 0, known_version,
-            settings.RUN_CACHE_TTL, "1" if claim.conversation else "0", str(claim.session_id), TurnBell.CHANNEL,
+            settings.RUN_CACHE_TTL, TurnBell.CHANNEL,
         ]  # fmt: skip
 
     def _entry(self, held: Held, word: bytes, rest: list[Any], known: Transcript | None) -> Entry:
@@ -192,9 +191,7 @@ class RedisLeases:
         keys[0] = f"{keys[0]}:{held.window}"
         history = _history_arguments(transcript, held.stored_version)
         try:
-            await _exit.run(
-                keys, [str(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL, str(claim.session_id)]
-            )
+            await _exit.run(keys, [str(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL])
         except Unreachable as error:
             logger.warning("the lease of run %s is left to lapse: %s", claim.execution_id, error)
 
@@ -227,10 +224,6 @@ class RedisLeases:
         with contextlib.suppress(*Unreachable):
             await redis.client().delete(f"{key}:head", f"{key}:fragment", f"{key}:records")
 
-    async def idle_conversations(self, most: int, ttl_s: float) -> list[UUID]:
-        answer = await _idle.run([CONVERSATIONS], [most, int(ttl_s * 1000), redis.key("turn", "")])
-        return [UUID(session_id.decode()) for session_id in answer]
-
     async def close(self) -> None:
         """Waits for the claims that are being given up, and stops listening."""
         await asyncio.gather(*self._leaving)
@@ -252,7 +245,6 @@ def _keys(claim: Claim) -> list[str]:
         f"sb:agent:{claim.agent_key}" if claim.max_parallel > 0 else "",
         _session(session_id) if session_id else "",
         _history(claim.owner, session_id) if session_id else "",
-        CONVERSATIONS,
     ]
 
 

@@ -279,7 +279,6 @@ def claim_of(turn: Turn) -> Claim:
         max_queued=agent.max_queued_chats,
         rate=rate,
         deadline_s=turn.started_s + request.timeout_s,
-        conversation=bool(request.session and request.session.namespace.startswith("openai:")),
         public=request.principal.kind in ("link", "payer"),
     )
 

@@ -1,7 +1,7 @@
 -- A turn enters, or waits (R0.5 12-14): counts its rate, takes its session's lock and its agent's slot, reads the history.
--- KEYS: 1 rate, 2 agent ("" = no slot needed), 3 session ("" = stateless), 4 history, 5 conversations
+-- KEYS: 1 rate, 2 agent ("" = no slot needed), 3 session ("" = stateless), 4 history
 -- ARGV: 1 execution, 2 policy, 3 lease ms, 4 waiter ms, 5 arrival ("0" = newcomer), 6 max_parallel, 7 max_queued, 8 most waiting turns,
---       9 rpm, 10 tpm, 11 tokens, 12 known version, 13 history ttl s, 14 "1" = openai conversation, 15 session id, 16 bell
+--       9 rpm, 10 tpm, 11 tokens, 12 known version, 13 history ttl s, 14 bell
 -- Answers {word, window, requests, tokens, ms left, ...}; the words are those of chat.leases_redis.
 -- A waiter's place is its arrival in `:line`; it asks again every second, or it is forgotten by `:alive`.
 local me, policy, lease_ms, waiter_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -120,17 +120,11 @@ if agent ~= '' and not redis.call('ZSCORE', agent .. ':slots', me) then
   if others > 0 then
     leave_line(agent)
     local next_one = busy + 1 < max_parallel and head(agent)
-    if next_one then redis.call('PUBLISH', ARGV[16], next_one) end
+    if next_one then redis.call('PUBLISH', ARGV[14], next_one) end
   end
 end
 
 if session == '' then return answer('entered', '') end
-
-if ARGV[14] == '1' then
-  redis.call('ZADD', KEYS[5], now, ARGV[15])
-else
-  redis.call('ZADD', KEYS[5], 'XX', now, ARGV[15])
-end
 
 local kept = redis.call('HMGET', history .. ':head', 'version', 'head')
 if not kept[1] then return answer('entered', '') end

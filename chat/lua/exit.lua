@@ -1,8 +1,7 @@
 -- A turn is over, or gives up waiting: settles its tokens, keeps the new history, frees lock and slot, rings for who is next.
--- KEYS: 1 rate of its window, 2 agent ("" = it needed no slot), 3 session ("" = stateless), 4 history, 5 conversations
+-- KEYS: 1 rate of its window, 2 agent ("" = it needed no slot), 3 session ("" = stateless), 4 history
 -- ARGV: 1 execution, 2 tokens to add, 3 bell, 4 what becomes of the history ("", "drop", "put", "grow"), 5 version, 6 head,
---       7 fragment, 8 records (of "grow": what is added), 9 version grown from, 10 fragment size, 11 records size before, 12 ttl s,
---       13 session id
+--       7 fragment, 8 records (of "grow": what is added), 9 version grown from, 10 fragment size, 11 records size before, 12 ttl s
 local me, bell = ARGV[1], ARGV[3]
 local agent, session, history = KEYS[2], KEYS[3], KEYS[4]
 local time = redis.call('TIME')
@@ -57,7 +56,6 @@ if session ~= '' then
   if ARGV[4] ~= '' then
     if not ours then ARGV[4] = 'drop' end
     keep_history()
-    redis.call('ZADD', KEYS[5], 'XX', now, ARGV[13])
   end
   leave_line(session)
   if ours then

@@ -84,7 +84,9 @@ def test_a_conversation_is_sent_as_it_was() -> None:
 
 
 def test_a_turn_of_several_steps_becomes_one_assistant_message_per_step_with_the_providers_own_ids() -> None:
-    turn = assistant(step(1), text("Let me look."), server_call("p1"), step(2), {"type": "reasoning", "block": 2, "text": "hm"}, text("Ten.", 3))
+    turn = assistant(
+        step(1), text("Let me look."), server_call("p1"), step(2), {"type": "reasoning", "block": 2, "text": "hm"}, text("Ten.", 3)
+    )
     assert provider_messages([user("how many?"), turn])[1:] == [
         {
             "role": "assistant",
@@ -191,7 +193,11 @@ def test_results_count_for_the_call_before_them_and_follow_it_at_once() -> None:
 
 def test_half_written_arguments_do_not_poison_the_next_turn() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"city": "Os'}}
-    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c1", "content": "x"}]
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "x"},
+    ]
     assert clean(messages)[1]["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
@@ -226,12 +232,22 @@ def test_any_client_history_becomes_valid_r9_3(messages: list[dict[str, Any]]) -
 STATUSES = st.sampled_from(["done", "done", "failed", "cancelled", "pending"])
 USER_PARTS = st.lists(st.one_of(USER_LINES.map(text), CALL_IDS.map(result)), max_size=3)
 ASSISTANT_PARTS = st.lists(
-    st.one_of(USER_LINES.map(text), CALL_IDS.map(server_call), CALL_IDS.map(client_call), st.just(step(2)), st.just(server_call("c9", None, ok=None))),
+    st.one_of(
+        USER_LINES.map(text),
+        CALL_IDS.map(server_call),
+        CALL_IDS.map(client_call),
+        st.just(step(2)),
+        st.just(server_call("c9", None, ok=None)),
+    ),
     max_size=5,
 )
 BROKEN_ROW = st.one_of(
     st.builds(lambda parts, status: StoredMessage(role="user", parts=parts, status=status), USER_PARTS, STATUSES),
-    st.builds(lambda parts, active: StoredMessage(role="assistant", parts=parts, active=active), ASSISTANT_PARTS, st.sampled_from([True, True, False])),
+    st.builds(
+        lambda parts, active: StoredMessage(role="assistant", parts=parts, active=active),
+        ASSISTANT_PARTS,
+        st.sampled_from([True, True, False]),
+    ),
 )
 
 
@@ -252,7 +268,9 @@ def test_what_fits_is_valid_and_ends_as_before_r9_2g(stored: list[StoredMessage]
 
 
 def test_whole_turns_are_cut_from_the_oldest_end_and_the_newest_stays_r9_2g() -> None:
-    messages = provider_messages([user("a" * 400), assistant(server_call("p1"), step(2), "x" * 400), user("b" * 400), assistant("y" * 400), user("c" * 400)])
+    messages = provider_messages(
+        [user("a" * 400), assistant(server_call("p1"), step(2), "x" * 400), user("b" * 400), assistant("y" * 400), user("c" * 400)]
+    )
     assert roles(history.fit(messages, 10_000)) == "uatauau"
     assert contents(history.fit(messages, 330)) == ["b" * 400, "y" * 400, "c" * 400]
     assert contents(history.fit(messages, 1)) == ["c" * 400]

@@ -375,21 +375,3 @@ async def test_a_history_changed_otherwise_is_forgotten(leases: Leases, elsewher
     await leave(leases, first, transcript=build(SESSION, 1, talk(1)))
     await leases.forget("user:1", SESSION)
     assert (await enter(elsewhere, claim())).history is None
-
-
-# Conversations (OAI-56)
-
-
-async def test_the_least_recently_used_conversation_is_dropped_oai_56(leases: Leases, elsewhere: Leases) -> None:
-    for session in (1, 2, 3, 1):
-        await leave(leases, await entered(leases, claim(UUID(int=session), conversation=session != 3)))
-    await leave(leases, await entered(leases, claim(UUID(int=1))))
-    assert await elsewhere.idle_conversations(most=1, ttl_s=60) == [UUID(int=2)]
-    assert await leases.idle_conversations(most=1, ttl_s=60) == []
-
-
-async def test_a_conversation_with_a_running_turn_is_not_dropped_oai_56(leases: Leases) -> None:
-    running = await entered(leases, claim(conversation=True))
-    assert await leases.idle_conversations(most=0, ttl_s=60) == []
-    await leave(leases, running)
-    assert await leases.idle_conversations(most=0, ttl_s=60) == [SESSION]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import history, transcripts
+from chat import history
 from chat.history import StoredMessage, provider_messages
 from chat.transcripts import Cache, Transcript, build, digest
 from tests.chat.test_history import BROKEN_ROW, assistant, check_valid, client_call, contents, result, text, user
@@ -20,7 +20,9 @@ AMPLE = 1_000_000
 
 
 def sent(transcript: Transcript, *new: str, budget: int = AMPLE) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = orjson.loads(transcript.messages_json(b"", [{"role": "user", "content": words} for words in new], budget))
+    messages: list[dict[str, Any]] = orjson.loads(
+        transcript.messages_json(b"", [{"role": "user", "content": words} for words in new], budget)
+    )
     return messages
 
 
