@@ -64,6 +64,18 @@ ALWAYS: Sequence[Check] = (
         applies=lambda: bool(os.environ.get("CHAT_API_KEY_ENV")) and not settings.CHAT_API_KEY,
     ),
     Check(
+        id="E009",
+        message="CHAT_UNKNOWN_MODEL must be strict or fallback.",
+        hint="Correct or unset it.",
+        applies=lambda: settings.CHAT_UNKNOWN_MODEL not in ("strict", "fallback"),
+    ),
+    Check(
+        id="E010",
+        message="CONVERSATION_BUSY must be policy or reject.",
+        hint="Correct or unset it.",
+        applies=lambda: settings.CONVERSATION_BUSY not in ("policy", "reject"),
+    ),
+    Check(
         id="W001",
         message="PUBLIC_BASE_URL is not set: absolute URLs are built from the request's own host.",
         hint="Set it to the address callers use, like https://agents.example.com.",

@@ -14,6 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from agents import first_start
 from billing import pricelist, prices
 from billing.models import Price
+from config.serving import Application
 
 _ADVISORY_LOCK = 0x5357_4254_4352_4452
 """A number of our own among PostgreSQL's advisory locks."""
@@ -28,6 +29,7 @@ def prepare() -> None:
 
 def migrate() -> None:
     """Applies migrations if some are missing."""
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", verbosity=0, interactive=False)
@@ -54,3 +56,11 @@ def one_at_a_time() -> Iterator[None]:
                 yield
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [_ADVISORY_LOCK])
+
+
+def application() -> Application:
+    """The site, with its routes imported: what is broken stops the start, not the first request."""
+    from config import asgi, urls
+
+    assert urls.urlpatterns
+    return asgi.application

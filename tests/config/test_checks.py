@@ -52,6 +52,8 @@ def test_a_server_set_up_for_production_has_nothing_to_complain_of(safe):
         ("ALLOWED_HOSTS", ["*"], "E004"),
         ("ENCRYPTION_KEYS", ["not-a-key"], "E001"),
         ("ENCRYPTION_KEYS", [], "E001"),
+        ("CHAT_UNKNOWN_MODEL", "lenient", "E009"),
+        ("CONVERSATION_BUSY", "wait", "E010"),
         ("PUBLIC_BASE_URL", "", "W001"),
         ("PUBLIC_BASE_URL", "http://agents.example.com", "W002"),
         ("REDIS_URL", "", "W003"),

@@ -3,7 +3,9 @@
 from io import StringIO
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from agents.access import ALL_SCOPES
@@ -87,3 +89,18 @@ def test_seeding_prices_twice_adds_nothing_the_second_time():
     (line,) = manage("prices", "seed")
     assert line == f"{Price.objects.count()} prices added"
     assert manage("prices", "seed") == ["unchanged"]
+
+
+def test_secrets_move_to_a_new_key_and_the_old_one_can_go(settings):
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    settings.ENCRYPTION_KEYS = [old]
+    Provider.objects.create(name="demo", kind="demo", api_key="sk-upstream", headers='{"X-Team": "ops"}')
+    Provider.objects.create(name="keyless", kind="demo")
+    settings.ENCRYPTION_KEYS = [new, old]
+    assert "providers: 2" in manage("reencrypt")
+    settings.ENCRYPTION_KEYS = [new]
+    provider = Provider.objects.get(name="demo")
+    assert (provider.api_key, provider.headers) == ("sk-upstream", '{"X-Team": "ops"}')
+    settings.ENCRYPTION_KEYS = [old]
+    with pytest.raises(ImproperlyConfigured, match="ENCRYPTION_KEYS"):
+        Provider.objects.get(name="demo")

@@ -33,9 +33,7 @@ class Command(BaseCommand):
             starting.prepare()
             self._introduce(address, first_start.make_administrator())
         connections.close_all()
-        from config.asgi import application
-
-        serving.run(application, bound, options["server"], lambda: self._say(f"Listening on {address.url}"))
+        serving.run(starting.application(), bound, options["server"], lambda: self._say(f"Listening on {address.url}"))
 
     def _introduce(self, address: serving.Address, made: first_start.Made | None) -> None:
         """Said once: neither the password nor the key is stored anywhere in plain."""

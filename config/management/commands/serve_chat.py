@@ -44,9 +44,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"cannot listen on {address}: {error.strerror or error}") from error
         connections.close_all()
-        from config.asgi import application
-
-        serving.run(application, bound, options["server"], lambda: self._announce(address))
+        serving.run(starting.application(), bound, options["server"], lambda: self._announce(address))
 
     def _announce(self, address: serving.Address) -> None:
         self.stdout.write(f"Listening on {address}")
