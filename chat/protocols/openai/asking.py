@@ -1,11 +1,13 @@
 """From a checked request to the turn it asks for: its conversation, what was said before, and what was left out on the way."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
 
+from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
 from chat import idempotency
 from chat.protocols.openai.abilities import checked
@@ -23,6 +25,7 @@ _SHAPING = ("x-conversation-id", "x-switchboard-tool-events", TASK)
 """Headers that change the answer's form, and so belong to a request's fingerprint (R4.2)."""
 _LABELS = {"x-openwebui-user-id": "openwebui_user_id", "x-openwebui-user-email": "openwebui_user_email"}
 _LONGEST_LABEL = 256
+_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +53,14 @@ class Plan:
 
 
 def read_headers(headers: Mapping[str, str], request: ChatRequest) -> Asked:
-    """Raises invalid_value for an impossible id; without one, also for messages that make no conversation by themselves."""
+    """Raises invalid_value and invalid_idempotency_key; without a conversation also for messages that make none by themselves."""
     task = headers.get(TASK, "").strip() or _task_of(request.entries)
     conversation_id = "" if task else id_of(headers.get("x-conversation-id", ""))
     if not conversation_id:
         check_user(request.entries)
         check_pairs(request.entries)
+    if (key := headers.get("idempotency-key")) is not None and not _KEY.match(key):
+        raise SwitchboardError("invalid_idempotency_key", "Idempotency-Key must be 1 to 255 visible ASCII characters", status=400)
     tool_events = headers.get("x-switchboard-tool-events", "").strip().lower() == "true"
     return Asked(conversation_id=conversation_id, tool_events=tool_events, task=task[:_LONGEST_LABEL])
 
