@@ -11,24 +11,31 @@ REQUEST_ID = "req_5f0c2b7e9a1d4c3f"
 SESSION_ID = "8b1f2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 EXECUTION_ID = "0b5c1f7e-3d0a-4a52-9a51-0f6a0c1d2e3f"
 
-PROBLEM = {
-    "type": "object",
-    "required": ["type", "loc", "msg"],
-    "properties": {
-        "type": {"type": "string"},
-        "loc": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
-        "msg": {"type": "string"},
+COMPONENTS: Mapping[str, Any] = {
+    "FieldProblem": {
+        "type": "object",
+        "required": ["type", "loc", "msg"],
+        "properties": {
+            "type": {"type": "string"},
+            "loc": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+            "msg": {"type": "string"},
+        },
+    },
+    "Error": {
+        "type": "object",
+        "required": ["detail", "code", "request_id"],
+        "properties": {
+            "detail": {
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"$ref": "#/components/schemas/FieldProblem"}}],
+                "description": "A sentence; for 422 a list.",
+            },
+            "code": {"type": "string", "description": "Stable; branch on this."},
+            "request_id": {"type": "string", "description": "Also in X-Request-Id and in the server's logs."},
+        },
     },
 }
-ERROR: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["detail", "code", "request_id"],
-    "properties": {
-        "detail": {"anyOf": [{"type": "string"}, {"type": "array", "items": PROBLEM}], "description": "A sentence; for 422 a list."},
-        "code": {"type": "string", "description": "Stable; branch on this."},
-        "request_id": {"type": "string", "description": "Also in X-Request-Id and in the server's logs."},
-    },
-}
+"""Schemas that many answers refer to; config.schema puts them into the description."""
+ERROR = {"$ref": "#/components/schemas/Error"}
 _FIELD_PROBLEMS = [{"type": "string_too_short", "loc": ["body", "message"], "msg": "must not be empty"}]
 
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -61,7 +68,7 @@ def _example(code: str) -> OpenApiExample:
 
 
 def body(schema: Mapping[str, Any], description: str, example: Any) -> OpenApiResponse:
-    """A 200 with its schema and one example."""
+    """An answer with its schema and one example."""
     return OpenApiResponse(dict(schema), description=description, examples=[OpenApiExample("answer", example, response_only=True)])
 
 

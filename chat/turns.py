@@ -633,10 +633,19 @@ def _steps_with_parts(progress: Progress) -> list[dict[str, Any]]:
 
 async def _replay(request: TurnRequest, execution_id: UUID) -> Turn:
     """The turn of an Idempotency-Key used before: same text, same ids, no model call (R4.3)."""
-    turn = Turn(request, execution_id, await log_of(execution_id))
+    log = await log_of(execution_id)
+    turn = Turn(replace(request, session=_session_then(request, log)), execution_id, log)
     turn.replayed = turn.decided = True
     turn.keep_on_leave = True
     return turn
+
+
+def _session_then(request: TurnRequest, log: Log) -> SessionRef | None:
+    """The conversation of the first run: a repeated request without an id asked for a new one again."""
+    begun = next((event for event in log.events if isinstance(event, TurnStarted)), None)
+    if request.session is None or begun is None or not begun.session_id:
+        return request.session
+    return replace(request.session, id=UUID(begun.session_id))
 
 
 async def shutdown() -> None:

@@ -16,10 +16,25 @@ from redis.exceptions import RedisError
 
 from agents import database
 from agents.errors import SwitchboardError
+from chat import documents
 from chat.views import Call, WireView, respond
 
 PATIENCE_S = 3.0
 """A store that does not answer within this is not ready."""
+
+_STORE = {"enum": ["ok", "down"]}
+_STORES = {
+    "type": "object",
+    "required": ["status", "database"],
+    "properties": {
+        "status": {"enum": ["ok", "unavailable"]},
+        "database": _STORE,
+        "redis": {**_STORE, "description": "Where Redis is used."},
+    },
+}
+_ALIVE = documents.body(documents.properties(status={"const": "ok"}), "Alive.", {"status": "ok"})
+_READY = documents.body(_STORES, "Ready for requests.", {"status": "ok", "database": "ok", "redis": "ok"})
+_NOT_READY = documents.body(_STORES, "Not now.", {"status": "unavailable", "database": "ok", "redis": "down"})
 
 
 class HealthView(WireView):
@@ -28,7 +43,7 @@ class HealthView(WireView):
     public = True
     scopes = {"GET": ""}
 
-    @extend_schema(tags=["operating"], auth=[], summary="Alive", responses={200: {"type": "object"}})
+    @extend_schema(operation_id="healthz", tags=["operating"], auth=[], summary="The process lives", responses={200: _ALIVE})
     async def get(self, call: Call) -> HttpResponse:
         return respond({"status": "ok"})
 
@@ -39,7 +54,9 @@ class ReadyView(WireView):
     public = True
     scopes = {"GET": ""}
 
-    @extend_schema(tags=["operating"], auth=[], summary="Ready", responses={200: {"type": "object"}, 503: {"type": "object"}})
+    @extend_schema(
+        operation_id="readyz", tags=["operating"], auth=[], summary="Database and Redis answer", responses={200: _READY, 503: _NOT_READY}
+    )
     async def get(self, call: Call) -> HttpResponse:
         states = await stores()
         ready = "down" not in states.values()
@@ -52,7 +69,12 @@ class MetricsView(WireView):
     public = True
     scopes = {"GET": ""}
 
-    @extend_schema(tags=["operating"], summary="Metrics", responses={200: str})
+    @extend_schema(
+        operation_id="metrics",
+        tags=["operating"],
+        summary="Prometheus metrics: for callers on this machine, or with METRICS_TOKEN as the bearer",
+        responses={(200, "text/plain"): {"type": "string"}, **documents.refusals("invalid_credentials")},
+    )
     async def get(self, call: Call) -> HttpResponse:
         if not (_has_token(call.headers) or _is_local(call)):
             raise SwitchboardError("invalid_credentials")

@@ -11,6 +11,7 @@ from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerView
 
 from agents.errors import SwitchboardError
+from chat.documents import COMPONENTS
 from chat.views import Call, WireView
 
 Form = Literal["json", "yaml"]
@@ -57,6 +58,12 @@ def rendered(form: Form) -> bytes:
     """The description does not change while a process lives."""
     body = _RENDERERS[form]().render(document(), renderer_context={})
     return body if isinstance(body, bytes) else body.encode()
+
+
+def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A hook of drf-spectacular: what the rooms' descriptions refer to by name."""
+    result.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
+    return result
 
 
 @lru_cache(maxsize=1)
