@@ -1,0 +1,61 @@
+"""Clients of live servers: plain HTTP as one of the cast, the official OpenAI SDK, and the frames of an event stream."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import httpx2 as httpx
+import openai
+import orjson
+
+from tests.support import cast
+from tests.support.server import Server
+
+TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One frame of an event stream: its `id:`, `event:` and `data:` fields, or the text of a comment."""
+
+    id: str = ""
+    event: str = ""
+    data: str = ""
+    comment: str = ""
+
+    def json(self) -> object:
+        return orjson.loads(self.data)
+
+
+def http(server: Server, person: str | None = "owner", **headers: str) -> httpx.Client:
+    """A client with the API key of `person`; None sends no credentials. Close it, or use it in a `with`."""
+    credentials = {"authorization": f"Bearer {server.keys[person]}"} if person else {}
+    return httpx.Client(base_url=server.base_url, headers={**credentials, **headers}, timeout=TIMEOUT_S)
+
+
+def token(server: Server, person: str = "owner", **fields: str) -> str:
+    """A JWT of `person`, from `POST /api/token`."""
+    with http(server, None) as client:
+        answer = client.post("/api/token", json={"username": person, "password": cast.password(person), **fields})
+    answer.raise_for_status()
+    access: str = answer.json()["access_token"]
+    return access
+
+
+def sdk(server: Server, person: str = "owner", **options: object) -> openai.OpenAI:
+    """The official client with the API key of `person`, without retries of its own."""
+    settings: dict[str, object] = {"max_retries": 0, "timeout": TIMEOUT_S, "api_key": server.keys[person], **options}
+    return openai.OpenAI(base_url=f"{server.base_url}/v1", **settings)  # type: ignore[arg-type]  # options are the SDK's
+
+
+def frames(lines: Iterable[str]) -> Iterator[Frame]:
+    """The frames of an event stream, from its lines (`response.iter_lines()`)."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        if line and not name:
+            fields["comment"] = value.strip()
+        elif line:
+            fields[name] = f"{fields[name]}\n{value.strip()}" if name == "data" and name in fields else value.strip()
+        elif fields:
+            yield Frame(**fields)
+            fields = {}
