@@ -36,19 +36,16 @@ def parse_tools(body: Mapping[str, Any]) -> ClientTools:
 def offered(tools: ClientTools, agent: AgentSpec) -> tuple[tuple[ToolDefinition, ...], str | Mapping[str, Any] | None]:
     """What the model is offered under the agent's policy (R11.2), and the choice among it. Raises tool_name_conflict.
 
-    The choice speaks of client tools only (OAI-27). `none` takes them away, unless that would leave the model without any
-    tool: then it is told, because a history with calls needs their definitions.
+    The choice speaks of client tools only; the agent's own stay available (OAI-27).
     """
     mode, names = tools.choice
-    if agent.client_tools == "ignore":
+    if agent.client_tools == "ignore" or mode == "none":
         return (), None
     kept = _kept(tools.definitions, agent)
-    if mode == "none":
-        return ((), None) if agent.tools or not kept else (kept, "none")
-    kept = kept if mode == "function" or names is None else tuple(tool for tool in kept if tool.name in names)
     if mode == "function":
         return kept, next((_named(tool.name) for tool in kept if names and tool.name in names), None)
-    return kept, "required" if mode == "required" and kept else None
+    admitted = kept if names is None else tuple(tool for tool in kept if tool.name in names)
+    return admitted, "required" if mode == "required" and admitted else None
 
 
 def _named(name: str) -> Mapping[str, Any]:
