@@ -1,7 +1,6 @@
 """Asking twice is doing once (R4): a row per used Idempotency-Key points at the run it started.
 
-Claimed before anything runs, released when the run came to nothing before its first event. Without a key one case is still
-caught: the silent repeats of the common SDKs (R4.1).
+Claimed before anything runs, released when the run came to nothing before its first event. Repeats without a key are chat.repeats'.
 """
 
 import json
@@ -15,7 +14,6 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from agents.access import Principal
-from chat.claims import store_unavailable
 from chat.errors import TurnError
 from chat.models import Execution, IdempotencyRecord
 from chat.requests import IdempotencyClaim
@@ -38,16 +36,17 @@ def claim_for(
         return None
     if not (1 <= len(header) <= _LONGEST_KEY and all("!" <= letter <= "~" for letter in header)):
         raise TurnError("invalid_request", "Idempotency-Key must be 1 to 255 visible ASCII characters.", param="Idempotency-Key")
-    scope = _hash([principal.key, route, agent_name, header])
+    scope = scope_hash([principal.key, route, agent_name, header])
     return IdempotencyClaim(key_hash=scope, fingerprint=fingerprint(body, shaping))
 
 
 def fingerprint(body: object, shaping: Mapping[str, str]) -> str:
     """What two requests are compared by: the parsed body, whatever the order of its keys, and the form of the answer (R4.2)."""
-    return _hash([body, dict(shaping)])
+    return scope_hash([body, dict(shaping)])
 
 
-def _hash(value: Any) -> str:
+def scope_hash(value: Any) -> str:
+    """SHA-256 of any JSON value, whatever the order of its keys."""
     return sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -60,7 +59,7 @@ async def take(claim: IdempotencyClaim, execution_id: UUID) -> UUID | None:
     try:
         return await run(_take, claim, execution_id)
     except (OperationalError, InterfaceError) as error:
-        raise store_unavailable() from error
+        raise TurnError("store_unavailable", retry_after_s=1) from error
 
 
 def _take(claim: IdempotencyClaim, execution_id: UUID) -> UUID | None:
