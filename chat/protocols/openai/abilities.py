@@ -1,21 +1,20 @@
 """What of the messages an agent's model can take: images, audio and files are passed on, read as text, or refused (OAI-23)."""
 
+import asyncio
 import base64
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
-from uuid import UUID
 
+from agents import attachments, extraction, filetypes
 from agents.access import Principal
-from agents.database import run
+from agents.errors import SwitchboardError
 from agents.models import Attachment
 from agents.specs import AgentSpec
 from chat.protocols.openai.errors import invalid, unsupported_part
 from chat.protocols.openai.messages import Entry
 from chat.requests import Part
-
-_TEXT_TYPES = frozenset(
-    f"application/{name}" for name in ("json", "xml", "yaml", "x-yaml", "toml", "javascript", "x-sh", "sql", "x-ndjson")
-)
 
 
 async def checked(entries: Sequence[Entry], agent: AgentSpec, principal: Principal) -> Sequence[Entry]:
@@ -26,17 +25,22 @@ async def checked(entries: Sequence[Entry], agent: AgentSpec, principal: Princip
 
 
 async def _checked(entry: Entry, agent: AgentSpec, principal: Principal) -> Entry:
-    parts = []
-    for index, part in enumerate(entry.parts):
-        path = f"messages[{entry.at}].content[{index}]"
-        if part["type"] == "image":
+    return entry._replace(
+        parts=tuple([await _part(part, agent, principal, f"messages[{entry.at}].content[{at}]") for at, part in enumerate(entry.parts)])
+    )
+
+
+async def _part(part: Part, agent: AgentSpec, principal: Principal, path: str) -> Part:
+    match part["type"]:
+        case "image":
             _check_image(part, agent, f"{path}.image_url.url")
-        elif part["type"] == "audio" and not agent.model.takes_audio:
+        case "audio" if not agent.model.takes_audio:
             raise unsupported_part(f"{path}.input_audio", "this agent's model does not take audio")
-        elif part["type"] == "file":
-            part = await _file(part, agent, principal, f"{path}.file")  # noqa: PLW2901 - the part as it is sent
-        parts.append(part)
-    return entry._replace(parts=tuple(parts))
+        case "file" if "attachment_id" in part:
+            return await _attachment(part, agent, principal, f"{path}.file.file_id")
+        case "file" if not agent.model.takes_files:
+            return await _as_text(part, f"{path}.file")
+    return part
 
 
 def _check_image(part: Part, agent: AgentSpec, path: str) -> None:
@@ -46,51 +50,56 @@ def _check_image(part: Part, agent: AgentSpec, path: str) -> None:
         raise unsupported_part(path, "remote images are not fetched here: send the image as a data: URL")
 
 
-async def _file(part: Part, agent: AgentSpec, principal: Principal, path: str) -> Part:
-    if "attachment_id" in part:
-        return await _attachment(part, agent, principal, path)
-    if agent.model.takes_files:
-        return part
-    text = _decoded(part["media_type"], part["data"])
+async def _as_text(part: Part, path: str) -> Part:
+    """A file for a model that takes none: its text stands in the prompt."""
+    content = base64.b64decode(part["data"].partition(",")[2])
+    if filetypes.is_text(part["media_type"]):
+        text = _decoded(content)
+    else:
+        text = await _text_of_pdf(content) if part["media_type"] == filetypes.PDF else None
     if text is None:
-        raise unsupported_part(path, "this agent's model does not take files of this type")
+        raise _not_taken(path)
     return {"type": "file", "filename": part["filename"], "media_type": part["media_type"], "text": text}
 
 
-def _decoded(media_type: str, data_url: str) -> str | None:
-    """The text of a text file; None for other types and for what is not UTF-8."""
-    if not media_type.startswith("text/") and media_type not in _TEXT_TYPES:
-        return None
+def _decoded(content: bytes) -> str | None:
     try:
-        return base64.b64decode(data_url.partition(",")[2]).decode()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
 
 
+async def _text_of_pdf(content: bytes) -> str | None:
+    with NamedTemporaryFile(suffix=".pdf") as file:
+        await asyncio.to_thread(Path(file.name).write_bytes, content)
+        try:
+            return await extraction.text_of_pdf(Path(file.name))
+        except extraction.ExtractionError:
+            return None
+
+
 async def _attachment(part: Part, agent: AgentSpec, principal: Principal, path: str) -> Part:
     """An uploaded file of the caller; others' are as unknown as those that never were (R2.2)."""
-    row = await run(_find, principal.namespace, part["attachment_id"])
-    if row is None:
-        raise invalid(f"{path}.file_id", "no file of yours has this id")
-    made: dict[str, Any] = {"type": "file", "filename": row.name, "media_type": row.mime_type, "attachment_id": str(row.id)}
-    is_image = row.mime_type.startswith("image/")
-    if is_image and agent.model.takes_images:
-        return {"type": "image", "url": await run(_data_url, row)}
-    if agent.model.takes_files and not is_image:
-        return {**made, "data": await run(_data_url, row)}
-    if row.text_status != "ready":
-        raise unsupported_part(path, "this agent's model does not take files of this type")
-    return {**made, "text": row.text}
-
-
-def _find(namespace: str, file_id: str) -> Attachment | None:
     try:
-        attachment_id = UUID(file_id)
-    except ValueError:
-        return None
-    return Attachment.objects.filter(id=attachment_id, namespace=namespace, deleted_at=None).first()
+        (row,) = await attachments.attachments_for(principal, [part["attachment_id"]])
+        return await _sent(row, agent, path)
+    except SwitchboardError as error:
+        if error.code != "attachment_not_found":
+            raise
+        raise invalid(path, "no file of yours has this id") from error
 
 
-def _data_url(row: Attachment) -> str:
-    with row.file.open("rb") as file:
-        return f"data:{row.mime_type};base64,{base64.b64encode(file.read()).decode()}"
+async def _sent(row: Attachment, agent: AgentSpec, path: str) -> Part:
+    named: dict[str, Any] = {"type": "file", "filename": row.name, "media_type": row.mime_type, "attachment_id": str(row.id)}
+    if row.mime_type.startswith("image/") and agent.model.takes_images:
+        return {"type": "image", "url": await attachments.data_url(row)}
+    if agent.model.takes_files:
+        return {**named, "data": await attachments.data_url(row)}
+    text = await attachments.text_of(row)
+    if text is None:
+        raise _not_taken(path)
+    return {**named, "text": text}
+
+
+def _not_taken(path: str) -> SwitchboardError:
+    return unsupported_part(path, "this agent's model does not take files of this type")
