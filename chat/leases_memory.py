@@ -1,6 +1,7 @@
 """Leases of one process: everything in memory, synchronous, gone with the process (and so are the turns that held them)."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from bisect import insort
@@ -66,7 +67,8 @@ class Place:
     def wake(self) -> None:
         """From any thread: the embedded server runs tasks beside the event loop."""
         if self.future is not None:
-            self.future.get_loop().call_soon_threadsafe(_resolve, self.future)
+            with contextlib.suppress(RuntimeError):  # that loop has ended, and with it whoever waited
+                self.future.get_loop().call_soon_threadsafe(_resolve, self.future)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -23,7 +23,7 @@ from chat.transcripts import RECORD_BYTES, Cache, Transcript, cache
 from chat.turnbell import TurnBell
 
 logger = logging.getLogger("switchboard.leases")
-WAITER_S = 10.0
+WAITER_S = 5.0
 POLL_S = 1.0
 _BATCH = 250
 
