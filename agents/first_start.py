@@ -21,7 +21,6 @@ from agents.models import Agent, ApiKey, FirstStart
 OLLAMA_TIMEOUT_S = 0.3
 _AGENTS, _ADMINISTRATOR = 1, 2
 _FRIENDLY = "You are a friendly assistant. Answer briefly."
-_DEMO_SCRIPT = 'tool clock {}\ntext "It was approved, so I looked at the clock for you."'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +99,7 @@ def _demo() -> AgentsFile:
     clock = ToolEntry(kind="clock", name="clock")
     approved = ToolEntry(name="clock", requires_approval=True)
     return AgentsFile(
-        providers=[
-            ProviderEntry(name="demo", kind="demo"),
-            ProviderEntry(name="demo-approval", kind="demo", options={"script": _DEMO_SCRIPT}),
-        ],
+        providers=[ProviderEntry(name="demo", kind="demo")],
         agents=[
             AgentEntry(
                 name="demo",
@@ -120,9 +116,9 @@ def _demo() -> AgentsFile:
                 name="demo-approval",
                 display_name="Demo with approval",
                 avatar="✋",
-                description="Asks before it looks at the clock: shows how a run waits for a decision.",
+                description="Looks at the clock only when you allow it: shows how a run waits for a decision.",
                 instructions="Ask for permission before you use a tool.",
-                provider="demo-approval",
+                provider="demo",
                 model="demo",
                 tools=[approved],
                 conversation_starters=["What time is it?"],
