@@ -3,7 +3,6 @@
 The hot path: one shared session, request bytes spliced around the messages, one JSON decode and one list per read.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
@@ -16,12 +15,9 @@ from agents.providers import http
 from agents.providers.base import Delta, ModelRequest, ProviderError, ToolDefinition
 from agents.providers.body import Body
 from agents.providers.chunks import AnswerReader
-from agents.providers.failures import failure
 from agents.specs import ProviderSpec
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-MAX_ERROR_BYTES = 64 * 1024
-MAX_LISTING_BYTES = 16 * 1024 * 1024
 SAMPLING_FIELDS = (
     "temperature",
     "top_p",
@@ -75,47 +71,24 @@ class OpenAICompatible:
 
     async def models(self) -> list[str]:
         """GET {base URL}/models."""
-        deadline = asyncio.get_running_loop().time() + self._spec.first_token_timeout_s
-        response = await self._send("GET", URL(f"{self._base_url}/models"), None, deadline)
+        listing = await http.get_json(f"{self._base_url}/models", self._headers, self._spec)
         try:
-            if response.status != 200:
-                raise await _failure(response, deadline)
-            listing = orjson.loads(await _read_some(response, MAX_LISTING_BYTES, deadline))
             return sorted({str(model["id"]) for model in (listing if isinstance(listing, list) else listing["data"])})
-        except (ValueError, TypeError, LookupError) as error:
+        except (TypeError, LookupError) as error:
             raise ProviderError("invalid", f"no list of models: {error!r}") from error
-        finally:
-            response.close()
 
     async def _open(self, request: ModelRequest, deadline: float) -> aiohttp.ClientResponse:
-        """Sends the request and returns its response when the answer follows. Redirects are refused: they lose the body
-        and could carry the key elsewhere."""
+        """Sends the request and returns its response when the answer follows."""
         asked = self._base_url not in _without_stream_options
-        response = await self._send("POST", self._url, self._body(request, asked), deadline)
+        body = self._body(request, asked)
+        response = await http.send("POST", self._url, body, self._headers, self._timeout, deadline)
         if response.status == 200:
             return response
-        try:
-            error = await _failure(response, deadline)
-        finally:
-            response.close()
+        error = await http.refusal(response, deadline)
         if not (asked and response.status in (400, 422) and "stream_options" in error.detail):
             raise error
         _without_stream_options.add(self._base_url)
         return await self._open(request, deadline)
-
-    async def _send(self, method: str, url: URL, data: bytes | None, deadline: float) -> aiohttp.ClientResponse:
-        request = http.session().request
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await request(method, url, data=data, headers=self._headers, timeout=self._timeout, allow_redirects=False)
-        except aiohttp.ConnectionTimeoutError as error:
-            raise ProviderError("network", "connect timeout") from error
-        except TimeoutError as error:
-            raise ProviderError("timeout", "no answer") from error
-        except aiohttp.InvalidURL as error:
-            raise ProviderError("bad_request", repr(error)) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ProviderError("network", repr(error)) from error
 
     def _body(self, request: ModelRequest, stream_options: bool) -> bytes:
         head = orjson.dumps(self._head(request, stream_options))
@@ -152,22 +125,6 @@ async def _read(body: Body, reader: AnswerReader) -> bytes:
         if reader.finished:
             return b""
         raise
-
-
-async def _failure(response: aiohttp.ClientResponse, deadline: float) -> ProviderError:
-    return failure(response.status, await _read_some(response, MAX_ERROR_BYTES, deadline), response.headers)
-
-
-async def _read_some(response: aiohttp.ClientResponse, limit: int, deadline: float) -> bytes:
-    """At most `limit` bytes of the body; what came before a failure or the deadline is enough."""
-    pieces = bytearray()
-    try:
-        async with asyncio.timeout_at(deadline):
-            while len(pieces) < limit and (piece := await response.content.read(limit - len(pieces))):
-                pieces += piece
-    except (aiohttp.ClientError, OSError):
-        pass
-    return bytes(pieces)
 
 
 _tools: OrderedDict[int, tuple[tuple[ToolDefinition, ...], bytes]] = OrderedDict()

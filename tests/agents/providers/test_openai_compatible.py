@@ -319,4 +319,4 @@ def test_the_session_closes_with_its_loop() -> None:
         return http.session()
 
     assert asyncio.run(opened()).closed
-    assert not http._sessions
+    assert not http.sessions._values
