@@ -284,6 +284,14 @@ async def test_no_more_than_allowed_ever_run_ag_15(leases: Leases, elsewhere: Le
 # Rates (R14)
 
 
+@pytest.fixture
+async def early_in_the_minute() -> None:
+    """Windows are the store's minutes: a test of one window must not see it end."""
+    if time.time() % 60 > 57:
+        await asyncio.sleep(60.1 - time.time() % 60)
+
+
+@pytest.mark.usefixtures("early_in_the_minute")
 async def test_requests_are_counted_per_principal_and_model_r14_1(leases: Leases, elsewhere: Leases) -> None:
     for place in (leases, elsewhere, leases):
         await entered(place, claim(None, rate=rate()))
@@ -296,6 +304,7 @@ async def test_requests_are_counted_per_principal_and_model_r14_1(leases: Leases
     await entered(leases, claim(None, rate=rate(model="other")))
 
 
+@pytest.mark.usefixtures("early_in_the_minute")
 async def test_tokens_are_reserved_and_settled_with_real_usage_r14_2(leases: Leases) -> None:
     first = claim(None, rate=rate(tokens=900))
     entry = await enter(leases, first)
@@ -305,6 +314,7 @@ async def test_tokens_are_reserved_and_settled_with_real_usage_r14_2(leases: Lea
     assert (await enter(leases, claim(None, rate=rate(tokens=200)))).rate.tokens == 250
 
 
+@pytest.mark.usefixtures("early_in_the_minute")
 async def test_a_request_larger_than_the_limit_passes_as_the_first_of_its_window_r14_2(leases: Leases) -> None:
     await entered(leases, claim(None, rate=rate(tokens=5000)))
     assert (await refused(leases, claim(None, rate=rate(tokens=5000)))).code == "rate_limited"
@@ -315,12 +325,14 @@ async def test_a_limit_of_zero_is_none_r14_1(leases: Leases) -> None:
         await entered(leases, claim(None, rate=rate(rpm=0, tpm=0)))
 
 
+@pytest.mark.usefixtures("early_in_the_minute")
 async def test_a_refused_turn_gives_its_tokens_back(leases: Leases) -> None:
     await entered(leases, claim())
     assert (await refused(leases, claim(policy="reject", rate=rate(tokens=900)))).code == "session_busy"
     assert (await enter(leases, claim(None, rate=rate(tokens=900)))).rate.tokens == 900
 
 
+@pytest.mark.usefixtures("early_in_the_minute")
 async def test_tasks_wait_for_the_next_window_instead_of_failing_r14_1(leases: Leases) -> None:
     wanted = claim(None, rate=rate(rpm=1, patient=True), deadline_s=time.monotonic() + 0.1)
     await entered(leases, claim(None, rate=rate(rpm=1)))

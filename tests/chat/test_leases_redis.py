@@ -60,7 +60,7 @@ async def entered(leases: RedisLeases, **rest: Any) -> Any:
 
 @pytest.mark.usefixtures("store")
 async def test_lock_and_slot_of_a_lease_that_nobody_renews_are_free_r8_3() -> None:
-    await entered(new(lease_s=0.1), max_parallel=1)
+    await entered(new(lease_s=0.4), max_parallel=1)
     wanted, second = claim(max_parallel=1), new(poll_s=0.05)
     assert isinstance(await second.enter(wanted), Waiting)
     assert isinstance(await second.wait(wanted), Entered)
@@ -68,12 +68,12 @@ async def test_lock_and_slot_of_a_lease_that_nobody_renews_are_free_r8_3() -> No
 
 @pytest.mark.usefixtures("store")
 async def test_a_renewed_lease_does_not_lapse_r8_3() -> None:
-    first, second, wanted = new(lease_s=0.3), new(poll_s=0.02), claim(max_parallel=1)
+    first, second, wanted = new(lease_s=0.6), new(poll_s=0.02), claim(max_parallel=1)
     await entered(first, max_parallel=1)
     await second.enter(wanted)
     waiting = asyncio.create_task(second.wait(wanted))
     for _ in range(5):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         assert await first.renew() == []
     assert not waiting.done()
     waiting.cancel()
@@ -121,7 +121,7 @@ from chat.leases_redis import RedisLeases
 from tests.chat.leasing import claim
 async def hold():
     settings.REDIS_URL = sys.argv[1]
-    await RedisLeases(lease_s=0.5).enter(claim(max_parallel=1))
+    await RedisLeases(lease_s=1.0).enter(claim(max_parallel=1))
     print("entered", flush=True)
     await asyncio.sleep(60)
 asyncio.run(hold())
