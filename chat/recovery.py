@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 
 from agents.errors import CODES
@@ -30,9 +30,12 @@ async def recover() -> int:
     ended = 0
     for execution_id in dead:
         text, last_seq = await _partial(execution_id)
-        if await run(interrupt, execution_id, text, last_seq):
-            await announce(execution_id)
-            ended += 1
+        try:
+            ended += await run(interrupt, execution_id, text, last_seq)
+        except DatabaseError as error:
+            logger.error("run %s could not be ended: %s", execution_id, error)
+            continue
+        await announce(execution_id)
     process.forget(dead_owners)
     if ended:
         logger.warning("ended %d runs whose process died", ended)
@@ -98,7 +101,7 @@ def _end_conversation(session_id: UUID, execution_id: UUID, text: str, now: date
         )  # fmt: skip
     ChatSession.objects.filter(id=session_id).update(
         version=F("version") + 1, next_position=max(session.next_position, position + 2),
-        message_count=F("message_count") + 1 + bool(text), last_message_at=now,
+        message_count=F("message_count") + (2 if text else 1), last_message_at=now,
     )  # fmt: skip
 
 

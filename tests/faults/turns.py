@@ -1,0 +1,57 @@
+"""What the fault tests say: a slow turn, a reader that leaves, and how to wait until something is so."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx2 as httpx
+
+from tests.support.clients import Frame, frames, http
+from tests.support.server import Server
+
+T = TypeVar("T")
+SLOW = {"chunks": 60, "delay_ms": 50, "text": "tok "}
+
+
+def until(look: Callable[[], T], limit_s: float = 10.0) -> T:
+    """The first true value of `look`; fails when it does not come."""
+    give_up = time.monotonic() + limit_s
+    while True:
+        value = look()
+        if value:
+            return value
+        assert time.monotonic() < give_up, f"did not become true within {limit_s} s; last: {value!r}"
+        time.sleep(0.05)
+
+
+def asking(script: dict[str, Any], words: str = "Go on.") -> str:
+    """A user message that makes the fake model server play `script`."""
+    return f"{words}\n\n{json.dumps(script)}"
+
+
+@contextmanager
+def streamed(client: httpx.Client, conversation_id: str | None, script: dict[str, Any], **more: Any) -> Iterator[tuple[httpx.Response, Iterator[Frame]]]:
+    """POST /chat/stream, its response and its frames."""
+    body = {"message": asking(script), "agent": "root", **({"conversation_id": conversation_id} if conversation_id else {}), **more}
+    with client.stream("POST", "/chat/stream", json=body) as response:
+        assert response.status_code == 200, response.read()
+        yield response, frames(response.iter_lines())
+
+
+def content(told: list[Frame]) -> str:
+    return "".join(json.loads(frame.data)["content"] for frame in told if frame.data)
+
+
+def execution(server: Server, execution_id: str, person: str = "owner") -> dict[str, Any]:
+    with http(server, person) as client:
+        answer = client.get(f"/api/executions/{execution_id}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def upstream_stats(url: str) -> dict[str, int]:
+    found: dict[str, int] = httpx.get(f"{url}/stats").json()
+    return found
