@@ -24,16 +24,19 @@ agents:
     provider: scripted
     model: demo-fast
     owner: owner
+    access: signed_in
     tools: [{name: run_clock, requires_approval: true, approver: manager}]
 """
 PAUSES = '/demo text I look.\n/demo tool run_clock {"timezone": "Europe/Oslo"}\n/demo text It is late.'
 
 
 def prepare(server: Server) -> None:
-    """Adds the agents above to a server."""
+    """Adds the agents above to a server, from a process of its own: the server sees them from its next turn on."""
     path = server.data_dir / "run-agents.yaml"
     path.write_text(AGENTS)
     server.manage("agents", "apply", str(path))
+    with clients.http(server) as client:
+        assert ask(client, "Hello", agent="root").status_code == 200
 
 
 def ask(client: httpx.Client, message: str, **fields: Any) -> httpx.Response:
