@@ -18,6 +18,8 @@ from chat.transcripts import Cache, Transcript, build
 from tests.chat.leasing import OTHER_SESSION, SESSION, NewLeases, claim, enter, leave, rate, still_waits
 from tests.chat.test_transcripts import sent, talk
 
+_waiting: "list[asyncio.Task[Entered]]" = []
+
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 async def new_leases(request: pytest.FixtureRequest, settings: object) -> AsyncIterator[NewLeases]:
@@ -25,6 +27,7 @@ async def new_leases(request: pytest.FixtureRequest, settings: object) -> AsyncI
     if request.param == "memory":
         only = MemoryLeases(Cache(1_000_000))
         yield lambda: only
+        _waiting.clear()
         return
     settings.REDIS_URL = request.getfixturevalue("redis_url")  # type: ignore[attr-defined]
     await redis.client().flushdb()
@@ -35,6 +38,10 @@ async def new_leases(request: pytest.FixtureRequest, settings: object) -> AsyncI
         return made[-1]
 
     yield new
+    for task in _waiting:
+        task.cancel()
+    await asyncio.gather(*_waiting, return_exceptions=True)
+    _waiting.clear()
     for one in made:
         await one.close()
     await redis.close()
@@ -66,6 +73,7 @@ async def queued(leases: Leases, wanted: Claim) -> "asyncio.Task[Entered]":
     """A task that waits for the claim's turn; it stands in line when this returns."""
     assert not isinstance(await enter(leases, wanted), Entered)
     task = asyncio.create_task(leases.wait(wanted))
+    _waiting.append(task)
     await asyncio.sleep(0)
     return task
 
