@@ -1,0 +1,11 @@
+"""The Celery application of workers and beat: `celery --app config.celery worker`. Its settings begin with CELERY_; tasks live in tasks.tasks."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("switchboard")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
