@@ -29,6 +29,8 @@ SENTENCES: Mapping[ErrorKind, str] = {
     "content_filter": "The provider refused the request.",
 }
 
+_SAID_NOTHING = frozenset(("network", "timeout"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -75,6 +77,8 @@ async def _models(spec: ProviderSpec) -> list[str]:
 
 def _sentence(spec: ProviderSpec, error: ProviderError) -> str:
     """The sentence of the error's kind, and what the provider said, without the key it may have quoted."""
+    if error.kind in _SAID_NOTHING:
+        return SENTENCES[error.kind]
     secrets = Scrubber([spec.api_key, *spec.headers.values()], lambda _: False)
     detail = secrets.text(" ".join(error.detail.split()))[:300]
     return f"{SENTENCES[error.kind]} ({detail})" if detail else SENTENCES[error.kind]

@@ -179,6 +179,9 @@ class AgentTool(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["agent", "tool"], name="one_tool_once")]
 
+    def __str__(self) -> str:
+        return self.tool.name
+
 
 class AgentVersion(models.Model):
     """A published state of an agent: `config` is what agents.versions.snapshot() made of the draft. Never changed."""

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "Build": {
@@ -43,7 +44,7 @@ HIDDEN = frozenset(("agents.agentversion", "token_blacklist.blacklistedtoken", "
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups with the pages this user may open."""
     pages = {model._meta.label_lower: page for model, page in admin.site._registry.items()}
-    groups = [{"title": "", "items": [{"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}]}]
+    groups: list[dict[str, Any]] = [{"title": "", "items": [{"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}]}]
     groups += [{"title": title, "items": _items(request, icons, pages)} for title, icons in GROUPS.items()]
     named = {label for icons in GROUPS.values() for label in icons} | HIDDEN
     rest = {label: "chevron_right" for label in sorted(pages) if label not in named}
@@ -62,7 +63,7 @@ def _items(request: HttpRequest, icons: Mapping[str, str], pages: Mapping[str, A
 def _item(request: HttpRequest, label: str, icon: str, page: Any) -> dict[str, Any]:
     opts = page.opts
     link = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
-    item = {"title": str(opts.verbose_name_plural).capitalize(), "icon": icon, "link": link}
+    item = {"title": capfirst(opts.verbose_name_plural), "icon": icon, "link": link}
     badge = BADGES[label](request, page) if label in BADGES else ""
     return item | ({"badge": badge} if badge else {})
 

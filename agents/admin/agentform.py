@@ -25,7 +25,7 @@ class AgentForm(ModelForm[Agent]):
         help_text="Tried in order when the model above does not begin to answer. One a line, like <code>openai: gpt-5-mini</code>."
     )
     save_anyway = forms.BooleanField(
-        label="save although the provider does not list this model",
+        label="Save although the provider does not list this model",
         required=False,
         widget=widgets.UnfoldBooleanSwitchWidget(),
         help_text="For models that a provider serves without listing them.",
@@ -50,6 +50,7 @@ class AgentForm(ModelForm[Agent]):
     class Meta:
         model = Agent
         exclude = ()
+        labels = {"accept_audio": "Accept audio", "accept_files": "Accept documents"}
         help_texts = {
             "name": "What callers write as <code>model</code>. Changing it breaks callers that use the old one.",
             "display_name": "For people, in chat pages and lists. Empty: the name.",

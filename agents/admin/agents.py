@@ -39,6 +39,7 @@ class AgentToolInline(TabularInline[AgentTool, Agent]):
     verbose_name = "tool"
     fields = ("tool", "requires_approval", "approver")
     tab = True
+    hide_title = True
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         """Managers choose among the site's tools and their own; whoever attaches a tool lends it its secrets."""
@@ -57,7 +58,7 @@ class AgentAdmin(ManagedAdmin[Agent]):
     agent_path = "pk"
     form = AgentForm
     inlines = (AgentToolInline,)
-    list_display = ("title", "state", "served_by", "version", "access", "owner", "updated_at")
+    list_display = ("title", "state", "served_by", "version", "open_to", "owner", "updated_at")
     list_filter = ("enabled", "access")
     list_select_related = ("provider", "published", "owner")
     search_fields = ("name", "display_name", "description")
@@ -117,6 +118,9 @@ class AgentAdmin(ManagedAdmin[Agent]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
         return super().get_queryset(request).prefetch_related("agent_tools")
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return person(request).has_perm("agents.add_agent")
+
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> Any:
         return () if person(request).is_superuser else ("owner",)
 
@@ -130,6 +134,8 @@ class AgentAdmin(ManagedAdmin[Agent]):
     # Saving
 
     def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
+        if not change and not person(request).is_superuser:
+            obj.owner = person(request)
         super().save_model(request, obj, form, change)
         if form.provider_warning:
             messages.warning(request, form.provider_warning)
@@ -218,6 +224,10 @@ class AgentAdmin(ManagedAdmin[Agent]):
     @shown("model", ordering="model")
     def served_by(self, agent: Agent) -> str:
         return f"{agent.model} · {agent.provider.name}"
+
+    @shown("open to", ordering="access")
+    def open_to(self, agent: Agent) -> str:
+        return {"private": "its managers", "shared": "some", "signed_in": "all signed in"}[agent.access]
 
     @shown("version")
     def version(self, agent: Agent) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from django.forms import ModelForm
 else:
     from django import forms
+    from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
     from unfold import admin as unfold
 
     class _Generic:
@@ -24,13 +25,22 @@ else:
         def __class_getitem__(cls, _):
             return cls
 
-    class PlainModelAdmin(_Generic, unfold.ModelAdmin):
+    class _ChoicesOnly:
+        """Rows are added and changed on their own pages, not from the field that chooses one."""
+
+        def formfield_for_dbfield(self, db_field, request, **options):
+            field = super().formfield_for_dbfield(db_field, request, **options)
+            if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+                field.widget = field.widget.widget
+            return field
+
+    class PlainModelAdmin(_ChoicesOnly, _Generic, unfold.ModelAdmin):
         pass
 
-    class TabularInline(_Generic, unfold.TabularInline):
+    class TabularInline(_ChoicesOnly, _Generic, unfold.TabularInline):
         pass
 
-    class StackedInline(_Generic, unfold.StackedInline):
+    class StackedInline(_ChoicesOnly, _Generic, unfold.StackedInline):
         pass
 
     class ModelForm(_Generic, forms.ModelForm):
@@ -65,6 +75,7 @@ def managed_agents(user: User) -> QuerySet[Agent]:
 class ModelAdmin(PlainModelAdmin[Row]):
     """unfold's page. Deleting a row takes its dependants along, also those whose own pages are read-only."""
 
+    compressed_fields = False
     list_filter_submit = True
     show_full_result_count = False
 

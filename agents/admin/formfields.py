@@ -13,7 +13,7 @@ from unfold import widgets
 
 from agents.models import Provider
 
-MONOSPACE = {"class": "font-mono", "spellcheck": "false"}
+MONOSPACE = {"class": "sb-mono", "spellcheck": "false"}
 
 
 class SecretWidget(forms.Widget):

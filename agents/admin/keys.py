@@ -20,7 +20,7 @@ from agents.models import ApiKey
 SCOPES = (
     ("run", "run – talk to agents, start tasks"),
     ("read", "read – conversations, executions, streams"),
-    ("manage", "manage – edit agents, links, schedules, webhooks"),
+    ("manage", "manage – agents, links, schedules"),
     ("knowledge", "knowledge – upload files, fill folders"),
 )
 STATES = {"Active": "success", "Expired": "warning", "Revoked": "danger"}
@@ -87,6 +87,11 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     def get_changeform_initial_data(self, request: HttpRequest) -> Any:
         return {"owner": person(request).pk, **super().get_changeform_initial_data(request)}
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> Any:
+        """One key at a time: its text has to be copied before the next."""
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **options)
+
     def get_urls(self) -> list[URLPattern]:
         return [button(self, "revoke", self._revoke), *super().get_urls()]
 
@@ -112,7 +117,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
             "list_url": reverse("admin:agents_apikey_changelist"),
             "site_address": settings.PUBLIC_BASE_URL or request.build_absolute_uri("/").rstrip("/"),
         }
-        return TemplateResponse(request, "admin/agents/apikey/created.html", context, headers={"Cache-Control": "no-store"})
+        return TemplateResponse(request, "admin/agents/apikey/created.html", context)
 
     def _revoke(self, request: HttpRequest, key: ApiKey) -> None:
         if key.revoked_at is None:

@@ -22,6 +22,7 @@ class UserProfileInline(StackedInline[UserProfile, User]):
     model = UserProfile
     can_delete = False
     verbose_name_plural = "Switchboard"
+    hide_title = True
     fields = ("default_agent",)
     autocomplete_fields = ("default_agent",)
 
@@ -32,6 +33,12 @@ class UserAdmin(PlainUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]  # 
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     inlines = (UserProfileInline,)
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"classes": ["tab"], "fields": (("first_name", "last_name"), "email")}),
+        ("Rights", {"classes": ["tab"], "fields": (("is_active", "is_staff", "is_superuser"), "groups", "user_permissions")}),
+        ("Dates", {"classes": ["tab"], "fields": (("last_login", "date_joined"),)}),
+    )
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     actions = ("sign_out",)

@@ -58,7 +58,6 @@ class ProviderAdmin(ModelAdmin[Provider]):
     list_display = ("name", "kind", "address", "connection", "models_served", "agents_count")
     list_filter = ("kind",)
     search_fields = ("name", "base_url")
-    compressed_fields = True
     change_form_outer_before_template = "admin/agents/provider/status.html"
     fieldsets = (
         (None, {"fields": (("name", "kind"), "base_url", "api_key")}),

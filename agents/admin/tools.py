@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from agents import versions
 from agents.admin.base import ModelAdmin, ModelForm, person, shown
@@ -26,6 +26,7 @@ class ToolForm(ModelForm[Tool]):
     class Meta:
         model = Tool
         fields = ("name", "kind", "description", "config", "secrets", "timeout_s", "masked_arguments", "owner")
+        widgets = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 3})}
         help_texts = {
             "description": "When to use it and what it returns, as the model is told. Empty: the kind's own description.",
             "timeout_s": "A call that takes longer ends as an error that the model sees.",
@@ -34,7 +35,7 @@ class ToolForm(ModelForm[Tool]):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        cleaned["config"] = cleaned.get("config") or {}
+        cleaned["config"] = {} if cleaned.get("config") is None else cleaned["config"]
         if "kind" in cleaned and "config" not in self.errors:
             self._check_config(cleaned["kind"], cleaned["config"])
         return cleaned

@@ -19,7 +19,7 @@ class AgentVersionAdmin(ReadOnly[AgentVersion], ManagedAdmin[AgentVersion]):
     list_filter = (AgentFilter,)
     list_select_related = ("agent", "published_by")
     ordering = ("-created_at",)
-    fields = ("agent", "number", "state", "note", "published_by", "created_at", "changes", "settings")
+    fields = (("agent", "version", "state"), ("created_at", "published_by", "note"), "changes", "settings")
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Versions are reached from their agent."""

@@ -6,14 +6,14 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.paginator import InfinitePaginator
 
 from agents.admin.agents import AgentFilter
 from agents.admin.base import ManagedAdmin, ReadOnly, shown
 from agents.admin.buttons import row_url
 from chat.admin import facts
-from chat.admin.search import with_id
+from chat.admin.filters import DaysFilter, with_id
 from chat.admin.steps import readable
 from chat.models import ChatSession, Message
 
@@ -24,7 +24,7 @@ MAX_SHOWN = 200
 @admin.register(ChatSession)
 class ChatSessionAdmin(ReadOnly[ChatSession], ManagedAdmin[ChatSession]):
     list_display = ("title_shown", "agent_name", "who", "wire", "message_count", "token_count", "cost", "last_message_at")
-    list_filter = (AgentFilter, ("wire", ChoicesDropdownFilter), ("last_message_at", RangeDateTimeFilter))
+    list_filter = (AgentFilter, ("wire", ChoicesDropdownFilter), ("last_message_at", DaysFilter))
     list_select_related = ("owner",)
     list_fullwidth = True
     search_fields = ("title", "name", "namespace", "owner__username")
@@ -76,7 +76,7 @@ class MessageAdmin(ReadOnly[Message], ManagedAdmin[Message]):
     agent_path = "session__agent"
     list_display = ("role", "said", "status_shown", "conversation", "created_at")
     list_display_links = ("said",)
-    list_filter = (("role", ChoicesDropdownFilter), ("status", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
+    list_filter = (("role", ChoicesDropdownFilter), ("status", ChoicesDropdownFilter), ("created_at", DaysFilter))
     list_select_related = ("session",)
     list_fullwidth = True
     search_fields = ("text",)

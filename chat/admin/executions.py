@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.paginator import InfinitePaginator
 
 from agents.admin.agents import AgentFilter
@@ -15,7 +15,7 @@ from agents.admin.base import ManagedAdmin, ReadOnly, shown
 from agents.admin.buttons import button, row_url
 from agents.errors import SwitchboardError
 from chat.admin import facts
-from chat.admin.search import with_id
+from chat.admin.filters import DaysFilter, with_id
 from chat.admin.steps import steps_of
 from chat.models import Execution
 
@@ -25,26 +25,15 @@ _LONG = ("steps", "usage", "response", "error_detail", "paused_state", "labels")
 
 @admin.register(Execution)
 class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
-    list_display = (
-        "status_shown",
-        "agent_shown",
-        "asked",
-        "came_by",
-        "model_used",
-        "token_count",
-        "cost",
-        "took",
-        "first_token",
-        "created_at",
-    )
-    list_display_links = ("status_shown", "asked")
+    list_display = ("status_shown", "run", "model_used", "token_count", "cost", "took", "first_token", "created_at")
+    list_display_links = ("run",)
     list_filter = (
         ("status", ChoicesDropdownFilter),
         AgentFilter,
         ("wire", ChoicesDropdownFilter),
         ("trigger", ChoicesDropdownFilter),
         ("model_used", FieldTextFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", DaysFilter),
     )
     search_fields = ("message", "response", "request_id", "principal")
     search_help_text = "Id, text asked or answered, request id, principal"
@@ -82,6 +71,7 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
             "status_kind": facts.STATUS_COLOURS[run.status],
             "facts": _facts(run),
             "usage": facts.usage_lines(run.usage),
+            "context": f"{run.context_tokens:,} of {run.context_window:,} tokens" if run.context_window else "",
             "steps": steps_of(run),
             "approvals": run.approvals.select_related("decided_by").order_by("created_at"),
             "stop_url": row_url(run, "stop") if run.status in OPEN else "",
@@ -92,17 +82,11 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
     def status_shown(self, run: Execution) -> str:
         return run.status
 
-    @shown("agent", ordering="agent_name")
-    def agent_shown(self, run: Execution) -> str:
-        return f"{run.agent_name} v{run.agent_version}" if run.agent_version else run.agent_name
-
-    @shown("asked")
-    def asked(self, run: Execution) -> str:
-        return facts.excerpt(run.message) or facts.UNKNOWN
-
-    @shown("came by", ordering="wire")
-    def came_by(self, run: Execution) -> str:
-        return f"{run.wire} · {run.trigger}" if run.wire else run.trigger
+    @shown("asked", ordering="message", header=True)
+    def run(self, run: Execution) -> list[str]:
+        """What was asked; below it the agent and its version, the wire and what started it."""
+        agent = f"{run.agent_name} v{run.agent_version}" if run.agent_version else run.agent_name
+        return [facts.excerpt(run.message, 70) or facts.UNKNOWN, " · ".join(filter(None, (agent, run.wire, run.trigger)))]
 
     @shown("tokens in → out", ordering="output_tokens")
     def token_count(self, run: Execution) -> str:

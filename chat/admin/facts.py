@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 UNKNOWN = "–"
+_SPACE = "\u00a0"
 STATUS_COLOURS = {
     "success": "success",
     "failed": "danger",
@@ -20,12 +21,12 @@ def duration(ms: int | None) -> str:
     if ms is None:
         return UNKNOWN
     if ms < 1000:
-        return f"{ms} ms"
-    return f"{ms / 1000:.2f} s" if ms < 60_000 else f"{ms // 60_000} min {ms % 60_000 // 1000} s"
+        return f"{ms}{_SPACE}ms"
+    return f"{ms / 1000:.2f}{_SPACE}s" if ms < 60_000 else f"{ms // 60_000}{_SPACE}min {ms % 60_000 // 1000}{_SPACE}s"
 
 
 def tokens(incoming: int, outgoing: int) -> str:
-    return f"{incoming:,} → {outgoing:,}" if incoming or outgoing else UNKNOWN
+    return f"{incoming:,}{_SPACE}→{_SPACE}{outgoing:,}" if incoming or outgoing else UNKNOWN
 
 
 def money(usd: Decimal | float | None) -> str:

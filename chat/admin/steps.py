@@ -37,13 +37,13 @@ class StepShown:
 def steps_of(execution: Execution) -> list[StepShown]:
     """The stored steps; results and reasoning come from the parts of the run's assistant message, where there is one."""
     parts = _parts(execution)
-    results = {part.get("provider_id") or part.get("call_id"): part for part in parts if part.get("type") == "tool"}
+    results: dict[Any, Any] = {part.get("provider_id") or part.get("call_id"): part for part in parts if part.get("type") == "tool"}
     thoughts = _thoughts(parts)
     masked = _masked(call.get("name", "") for step in execution.steps for call in step.get("calls", ()))
     return [_step(step, results, thoughts, masked) for step in execution.steps]
 
 
-def _step(step: Mapping[str, Any], results: Mapping[str, Any], thoughts: Mapping[int, str], masked: Mapping[str, set[str]]) -> StepShown:
+def _step(step: Mapping[str, Any], results: Mapping[Any, Any], thoughts: Mapping[int, str], masked: Mapping[str, set[str]]) -> StepShown:
     usage = step.get("usage") or {}
     return StepShown(
         number=step.get("step", 0),

@@ -2,12 +2,14 @@
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
 from agents import versions
-from agents.models import Agent, AgentVersion, Provider, Tool
+from agents.models import Agent, AgentVersion, CatalogVersion, Provider, Tool
 
 pytestmark = pytest.mark.django_db
 
@@ -163,6 +165,14 @@ def test_an_unknown_fallback_provider_cannot_be_published(agent):
         versions.publish(agent)
 
 
+def test_who_needs_a_row_is_known_before_it_is_deleted(agent, provider, clock):
+    agent.agent_tools.create(tool=clock)
+    versions.publish(agent)
+    agent.agent_tools.all().delete()
+    assert versions.users_of(provider) == versions.users_of(clock) == [agent]
+    assert versions.users_of(Provider.objects.create(name="other", kind="demo")) == []
+
+
 def test_a_broken_agent_is_left_out_and_said_while_others_answer(agent, provider, clock, caplog):
     versions.publish(agent)
     broken = Agent.objects.create(name="broken", provider=provider, model="demo")
@@ -205,9 +215,24 @@ def test_all_specs_are_read_in_six_queries(agent, provider, django_assert_num_qu
         assert len(versions.load_specs()) == 3
 
 
-def test_publishing_moves_the_catalog_counter(agent):
-    from agents.models import CatalogVersion
+@pytest.mark.django_db(transaction=True)
+def test_publishing_at_the_same_moment_gives_each_its_own_number(agent):
+    def edit_and_publish(text: str) -> int | None:
+        try:
+            Agent.objects.filter(pk=agent.pk).update(instructions=text)
+            return versions.publish(Agent.objects.get(pk=agent.pk)).number
+        except versions.NothingToPublish:
+            return None  # another thread published this very draft
+        finally:
+            connection.close()
 
+    with ThreadPoolExecutor(4) as pool:
+        numbers = [number for number in pool.map(edit_and_publish, "abcdefgh") if number]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    assert Agent.objects.get(pk=agent.pk).published.number == max(numbers)
+
+
+def test_publishing_moves_the_catalog_counter(agent):
     before = CatalogVersion.objects.get(pk=1).counter
     versions.publish(agent)
     assert CatalogVersion.objects.get(pk=1).counter > before

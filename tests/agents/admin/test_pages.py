@@ -1,0 +1,70 @@
+"""Tools, people, files and the first page."""
+
+import pytest
+from django.contrib import admin as site
+from django.contrib.auth.models import User
+from django.test import Client
+
+from agents.admin.buttons import row_url
+from agents.models import Agent, Attachment, Tool, UserProfile
+from tests.agents.admin.forms import said, submit
+
+
+@pytest.mark.parametrize("model", site.site._registry, ids=lambda model: model._meta.label_lower)
+def test_every_list_and_form_opens_for_an_administrator(admin: Client, agent: Agent, model: type) -> None:
+    opts = model._meta  # type: ignore[attr-defined]
+    base = f"/admin/{opts.app_label}/{opts.model_name}/"
+    assert admin.get(base).status_code == 200
+    assert admin.get(f"{base}?q=something").status_code == 200
+    assert admin.get(f"{base}add/").status_code in (200, 403)
+
+
+def test_the_first_page_shows_agents_and_a_line_to_try(admin: Client, agent: Agent) -> None:
+    html = admin.get("/admin/").content.decode()
+    assert "helper" in html
+    assert "/v1/chat/completions" in html
+
+
+def test_nobody_is_let_in_without_signing_in(client: Client, agent: Agent) -> None:
+    assert client.get("/admin/").status_code == 302
+    assert client.post(row_url(agent, "publish")).status_code == 302
+    assert agent.versions.count() == 1
+
+
+def test_a_tool_is_checked_when_it_is_saved(admin: Client) -> None:
+    fields = {"name": "call", "kind": "http", "description": "Calls."}
+    page = submit(admin, "/admin/agents/tool/add/", "tool_form", **fields, config='{"url": "nonsense"}')
+    assert page.context["adminform"].form.errors["config"]
+    assert not Tool.objects.exists()
+    page = submit(admin, "/admin/agents/tool/add/", "tool_form", **fields, config="[]")
+    assert "The settings are a JSON object." in page.content.decode()
+
+
+def test_a_tool_shows_what_the_model_sees_and_no_secret(admin: Client) -> None:
+    tool = Tool.objects.create(name="now", kind="clock", secrets='{"token": "very-secret-token"}')
+    html = admin.get(row_url(tool)).content.decode()
+    assert "&quot;parameters&quot;" in html
+    assert "very-secret-token" not in html
+    submit(admin, row_url(tool), "tool_form", masked_arguments="zone\r\ncity", config="{}")
+    tool.refresh_from_db()
+    assert (tool.masked_arguments, tool.secrets) == (["zone", "city"], '{"token": "very-secret-token"}')
+
+
+def test_signing_out_everywhere_raises_the_generation(admin: Client, owner: User) -> None:
+    """R1.2: revoked tokens are refused at once."""
+    page = admin.post("/admin/auth/user/", {"action": "sign_out", "_selected_action": [str(owner.pk)]}, follow=True)
+    assert "tokens are refused" in said(page)
+    assert UserProfile.objects.get(user=owner).token_generation == 1
+
+
+def test_the_default_agent_of_a_user_is_set_on_the_user_s_page(admin: Client, owner: User, agent: Agent) -> None:
+    """RUN-6 (e)."""
+    submit(admin, row_url(owner), "user_form", **{"profile-0-default_agent": str(agent.pk)})
+    assert UserProfile.objects.get(user=owner).default_agent == agent
+
+
+def test_a_file_is_listed_and_its_bytes_are_not_linked(admin: Client, owner: User) -> None:
+    file = Attachment.objects.create(owner=owner, namespace="user:1", name="sales.csv", mime_type="text/csv", size_bytes=48_213)
+    html = admin.get(row_url(file)).content.decode()
+    assert "47.1\xa0KB" in html
+    assert admin.post(row_url(file), {"name": "x"}).status_code == 403
