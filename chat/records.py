@@ -196,6 +196,7 @@ _EXECUTION = (
     "response", "finish_reason", "error_code", "error", "error_detail", "steps", "usage", "input_tokens", "output_tokens", "cost_usd",
     "context_tokens", "context_window", "model_used", "queued_at", "started_at", "completed_at", "duration_ms", "queue_ms",
     "first_token_ms", "model_ms", "last_seq", "process", "lease_until", "attempt_number", "request_id", "labels", "created_at",
+    "paused_state",
 )  # fmt: skip
 
 
@@ -266,7 +267,7 @@ def _execution_row(value: Begin, finish: Finish | None = None) -> tuple[Any, ...
         finish.started_at if finish else (None if value.queued else value.created_at), finish.completed_at if finish else None,
         finish.duration_ms if finish else None, finish.queue_ms if finish else None, finish.first_token_ms if finish else None,
         finish.model_ms if finish else None, finish.last_seq if finish else 0, value.process, lease, 1, request.request_id,
-        request.labels, value.created_at,
+        request.labels, value.created_at, finish.paused_state if finish else None,
     )  # fmt: skip
 
 
