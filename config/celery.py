@@ -1,4 +1,4 @@
-"""The Celery application of workers and beat: `celery --app config.celery worker`. Its settings begin with CELERY_; tasks live in tasks.tasks."""
+"""The Celery application: `celery --app config.celery worker`, or beat. Settings begin with CELERY_; tasks live in tasks.tasks."""
 
 import os
 
