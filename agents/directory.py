@@ -6,7 +6,7 @@ when chat.store sees another counter in the hop that begins a turn, before any m
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -48,6 +48,7 @@ class Catalog:
 
 _current = Catalog()
 _loading: asyncio.Lock | None = None
+_loaders: list[Callable[[], object]] = []
 
 
 def current() -> Catalog:
@@ -72,12 +73,19 @@ async def refresh(seen: int | None = None) -> Catalog:
     return _current
 
 
+def also_load(loader: Callable[[], object]) -> None:
+    """Has `loader` read what a floor above keeps in memory by the catalog counter (prices), in the same hop, before the snapshot."""
+    _loaders.append(loader)
+
+
 def load() -> Catalog:
     """Reads everything anew; the counter first, so that a change during the reading is seen as one at the next turn."""
     global _current
     local = changes.local()
     counter = CatalogVersion.objects.filter(pk=1).values_list("counter", flat=True).first() or 0
     by_name = versions.load_specs()
+    for loader in _loaders:
+        loader()
     _current = Catalog(
         counter=counter,
         local=local,

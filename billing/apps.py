@@ -7,9 +7,12 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
-        """A saved price moves the catalog counter, by which every process reads its prices again."""
-        from agents import catalog
+        """A saved price moves the catalog counter; with the catalog every process reads its prices again."""
+        from agents import catalog, directory
+        from billing import prices
         from billing.models import Price
+
+        directory.also_load(prices.load)
 
         post_save.connect(catalog.changed, sender=Price, dispatch_uid="catalog-save-Price")
         post_delete.connect(catalog.changed, sender=Price, dispatch_uid="catalog-delete-Price")

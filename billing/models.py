@@ -36,6 +36,7 @@ class Price(models.Model):
         help_text='Dearer long requests: [{"above_tokens": 200000, "input_usd": "2.5", "output_usd": "15", "cache_read_usd": "0.25"}].',
     )
     valid_from = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(auto_now=True)
     source = models.CharField(max_length=8, choices=Source.choices, default=Source.OPERATOR, editable=False)
 
     class Meta:

@@ -1,16 +1,15 @@
 """The price list in this process's memory: which price a model has, and had at a given time (R10.2)."""
 
-import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from agents import catalog as changes
-from agents import database, directory
+from django.db.models import Count, Max
+
 from agents.specs import ModelSpec
 from billing.costs import PriceValue
 from billing.models import Price
@@ -23,36 +22,18 @@ _FREE_KINDS = frozenset(("demo",))
 
 
 def price_for(model: ModelSpec, at: datetime | None = None) -> PriceValue | None:
-    """The price of `model` that was valid `at` (default: now), from the table at hand: await current() before a run."""
+    """The price of `model` that was valid `at` (default: now). Never waits: the table is read again with the catalog."""
     if model.provider.kind in _FREE_KINDS:
         return None
     return _table.find(price_keys(model.provider), model.name, at or datetime.now(UTC))
 
 
-def is_fresh() -> bool:
-    """Whether the table at hand is that of the catalog at hand; never waits."""
-    state = directory.current()
-    return _table.state == (state.local, state.counter) and state.local == changes.local()
-
-
-async def current() -> "PriceTable":
-    """The table, reloaded first when the catalog counter has moved (saving a price moves it). Free when warm."""
-    global _loading
-    await directory.catalog()
-    if not is_fresh():
-        _loading = _loading or asyncio.Lock()
-        async with _loading:
-            state = await directory.catalog()
-            if not is_fresh():
-                await database.run(load, (state.local, state.counter))
-    return _table
-
-
-def load(state: tuple[int, int] = (-1, -1)) -> "PriceTable":
-    """Reads all prices anew. `state` says which catalog they belong to."""
+def load() -> None:
+    """Reads the table anew if a row has changed. agents.directory calls it whenever it reads the catalog."""
     global _table
-    _table = PriceTable(_rows(), state)
-    return _table
+    state = Price.objects.aggregate(rows=Count("pk"), changed_at=Max("updated_at"))
+    if state != _table.state:
+        _table = PriceTable(_rows(), state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +48,9 @@ class _Listed:
 
 
 class PriceTable:
-    """Prices by provider key and model name; what was found for a name is remembered."""
+    """Prices by provider key and model name; what was found for a name is remembered. `state` tells when to read it anew."""
 
-    def __init__(self, rows: Iterable[tuple[str, str, str, datetime, PriceValue]], state: tuple[int, int] = (-1, -1)) -> None:
+    def __init__(self, rows: Iterable[tuple[str, str, str, datetime, PriceValue]], state: Mapping[str, Any]) -> None:
         self.state = state
         self._listed: dict[str, dict[str, _Listed]] = {}
         self._found: dict[tuple[tuple[str, ...], str], list[_Listed]] = {}
@@ -117,5 +98,4 @@ def _decimal(value: str | None, default: Any) -> Any:
     return default if value is None else Decimal(str(value))
 
 
-_table = PriceTable(())
-_loading: asyncio.Lock | None = None
+_table = PriceTable((), {})

@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from agents import first_start
-from billing import pricelist, prices
+from billing import pricelist
 from billing.models import Price
 from config.serving import Application
 
@@ -24,7 +24,7 @@ def prepare() -> None:
     """Database, agents of the first start and prices. Call it, and what follows it, within one_at_a_time()."""
     migrate()
     first_start.make_agents(os.environ)
-    load_prices()
+    seed_prices()
 
 
 def migrate() -> None:
@@ -35,11 +35,10 @@ def migrate() -> None:
         call_command("migrate", verbosity=0, interactive=False)
 
 
-def load_prices() -> None:
-    """Takes over the price list once; reads prices, so that the first turn knows what it costs."""
+def seed_prices() -> None:
+    """Takes over the price list, once."""
     if not Price.objects.exists():
         pricelist.seed()
-    prices.load()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def price(model="gpt-4o", usd="2", provider="*"):
 
 async def test_a_turn_costs_the_sum_of_its_model_calls():
     await price()
-    await prices.current()
+    await sync_to_async(prices.load)()
     gate: Gate = PriceGate()
     state = gate.before(request(spec("gpt-4o")))
     assert gate.after(state, Spent(steps=[step(), step(tokens=500_000)], status="success")) == Decimal(3)
@@ -47,7 +47,7 @@ async def test_a_turn_costs_the_sum_of_its_model_calls():
 
 async def test_failed_and_cancelled_turns_have_their_cost_too():
     await price()
-    await prices.current()
+    await sync_to_async(prices.load)()
     gate = PriceGate()
     assert gate.after(gate.before(request(spec("gpt-4o"))), Spent(steps=[step()], status="cancelled")) == Decimal(2)
 
@@ -55,7 +55,7 @@ async def test_failed_and_cancelled_turns_have_their_cost_too():
 async def test_a_fallback_is_priced_as_the_model_that_answered():
     await price()
     await price("claude-haiku-4-5", "5", provider="anthropic")
-    await prices.current()
+    await sync_to_async(prices.load)()
     gate = PriceGate()
     state = gate.before(request(spec("gpt-4o"), spec("claude-haiku-4-5", "anthropic")))
     assert gate.after(state, Spent(steps=[step(), step("claude-haiku-4-5", "anthropic")], status="success")) == Decimal(7)
@@ -63,7 +63,7 @@ async def test_a_fallback_is_priced_as_the_model_that_answered():
 
 async def test_one_unknown_price_makes_the_whole_cost_unknown():
     await price()
-    await prices.current()
+    await sync_to_async(prices.load)()
     gate = PriceGate()
     state = gate.before(request(spec("gpt-4o"), spec("homemade")))
     assert gate.after(state, Spent(steps=[step(), step("homemade")], status="success")) is None
@@ -71,7 +71,7 @@ async def test_one_unknown_price_makes_the_whole_cost_unknown():
 
 async def test_the_demo_provider_costs_null_not_zero():
     await price()
-    await prices.current()
+    await sync_to_async(prices.load)()
     gate = PriceGate()
     assert gate.after(gate.before(request(spec("gpt-4o", "demo"))), Spent(steps=[step(kind="demo")], status="success")) is None
 
@@ -83,19 +83,10 @@ async def test_a_turn_that_called_no_model_has_no_cost():
 
 async def test_a_price_changed_during_a_run_does_not_change_what_it_costs():
     await price()
-    await prices.current()
+    await sync_to_async(prices.load)()
     gate = PriceGate()
     state = gate.before(request(spec("gpt-4o")))
     await sync_to_async(lambda: Price.objects.get().delete())()
     await price(usd="9")
-    await prices.current()
-    assert gate.after(state, Spent(steps=[step()], status="success")) == Decimal(2)
-
-
-async def test_a_run_that_starts_while_prices_are_being_read_finds_them_at_its_end():
-    await price()
-    gate = PriceGate()
-    state = gate.before(request(spec("gpt-4o")))
-    await prices.current()
-    assert state.prices is None
+    await sync_to_async(prices.load)()
     assert gate.after(state, Spent(steps=[step()], status="success")) == Decimal(2)

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from asgiref.sync import sync_to_async
 
+from agents import catalog, directory
 from agents.specs import ModelSpec, ProviderSpec
 from billing import prices
 from billing.models import Price
@@ -99,9 +100,23 @@ def test_tiers_of_a_row_inherit_what_they_do_not_name():
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_saved_price_counts_from_the_next_turn_and_a_warm_table_costs_no_query():
-    await prices.current()
+async def test_a_saved_price_counts_from_the_next_turn_and_a_warm_table_is_kept():
+    await directory.catalog()
     await sync_to_async(price)(usd="3")
-    table = await prices.current()
+    await directory.catalog()
+    table = prices._table
     assert prices.price_for(model()).input_usd == 3
-    assert await prices.current() is table
+    await sync_to_async(catalog.changed)()
+    await directory.catalog()
+    assert prices._table is table
+
+
+@pytest.mark.django_db
+def test_edited_and_deleted_prices_are_noticed():
+    row = price(usd="3")
+    assert usd_for(model()) == 3
+    row.input_usd = 4
+    row.save()
+    assert usd_for(model()) == 4
+    row.delete()
+    assert usd_for(model()) is None

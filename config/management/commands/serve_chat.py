@@ -74,7 +74,7 @@ def _prepare(files: list[Path]) -> list[str]:
         changes = apply_files(files)
     except ApplyError as error:
         raise CommandError(f"nothing was changed\n{error}", returncode=2) from error
-    starting.load_prices()
+    starting.seed_prices()
     return [change.name for change in changes if change.kind == "agent"]
 
 
