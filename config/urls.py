@@ -22,4 +22,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", MetricsView.as_view()),
     path("api/schema", SchemaView.as_view()),
     path("docs", DocsView.as_view()),
+    path("docs/", DocsView.as_view()),
 ]

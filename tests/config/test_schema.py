@@ -103,6 +103,7 @@ def test_only_signing_in_and_looking_in_need_no_credential() -> None:
 
 
 def test_the_page_needs_no_foreign_host(client: Client) -> None:
+    assert client.get("/docs/").status_code == 200
     answer = client.get("/docs")
     assert answer.status_code == 200
     page = answer.content.decode()
@@ -111,3 +112,12 @@ def test_the_page_needs_no_foreign_host(client: Client) -> None:
     for asset in re.findall(r'(?:src|href)="([^"]+)"', page):
         assert asset.startswith(("/static/", "data:"))
         assert client.get(asset).status_code == 200, asset
+
+
+def test_readers_see_no_numbers_of_our_rules() -> None:
+    assert re.findall(rb"\((?:R|RUN-|AG-|OAI-)\d+[^)]*\)", rendered("json")) == []
+
+
+def test_wires_come_before_what_belongs_to_all_of_them() -> None:
+    told = [tag["name"].partition(":")[0] for tag in document()["tags"]]
+    assert told == sorted(told, key=["openai", "run", "executions", "tokens", "operating"].index)

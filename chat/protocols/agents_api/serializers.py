@@ -8,11 +8,13 @@ from chat.fields import Shape, empty_is_absent
 
 
 class TokenRequest(Shape):
-    """Sign in. `agent` becomes the token's default agent (RUN-6)."""
+    """Sign in."""
 
     username: str = Field(min_length=1, max_length=254)
     password: str = Field(min_length=1, max_length=4096)
-    agent: Annotated[str | None, BeforeValidator(empty_is_absent)] = Field(default=None, max_length=64)
+    agent: Annotated[str | None, BeforeValidator(empty_is_absent)] = Field(
+        default=None, max_length=64, description="Name of the agent that answers this token where no agent is named."
+    )
 
 
 class RefreshRequest(Shape):
@@ -24,8 +26,8 @@ class VerifyRequest(Shape):
 
 
 class DecisionRequest(Shape):
-    """`arguments` replace those the model chose; they must fit the tool's schema (R15.2)."""
+    """Approve or deny."""
 
     approve: bool
-    reason: str | None = Field(default=None, max_length=1000)
-    arguments: dict[str, Any] | None = None
+    reason: str | None = Field(default=None, max_length=1000, description="Told to the model when it is denied.")
+    arguments: dict[str, Any] | None = Field(default=None, description="Replaces what the model chose; must fit the tool's schema.")

@@ -63,6 +63,7 @@ resume = extend_schema(
     operation_id="run_resume",
     tags=[TAG],
     summary="Follow the running or last turn of a conversation",
+    description="After a drop, send the last `id:` you saw and the `execution_id`: no text is lost or repeated. 204: no turn yet.",
     parameters=[
         OpenApiParameter("conversation_id", str, OpenApiParameter.PATH, description="The conversation's id, URL-encoded."),
         OpenApiParameter("execution_id", str, description="This turn, not a newer one: send it when you resume after a drop."),
@@ -79,6 +80,7 @@ status = extend_schema(
     operation_id="status",
     tags=["operating"],
     summary="The process answers",
+    description="Touches no store.",
     auth=[],
     responses={200: documents.body(properties(status={"const": "ok"}), "Alive", {"status": "ok"})},
 )
