@@ -1,4 +1,4 @@
-"""Drafts and their published versions: snapshot, publish, roll back, compare; and the frozen specs that callers meet.
+"""Drafts and their published versions: snapshot, publish, roll back; and the frozen specs that callers meet.
 
 A version holds the settings of an agent and names its provider and tools by id. What acts at once, without publishing, is
 read live: name, access, owner, co-managers, `enabled`, and everything of the provider and tool rows (keys, addresses).
@@ -7,7 +7,7 @@ read live: name, access, owner, co-managers, `enabled`, and everything of the pr
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
@@ -47,16 +47,6 @@ class CannotPublish(ValueError):
     """The draft, or the version to go back to, names something that no longer exists; the text says what."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One setting that differs. `before` is the published value, `after` the draft's; ids are replaced by names."""
-
-    setting: str
-    label: str
-    before: Any
-    after: Any
-
-
 # Draft -> version
 
 
@@ -81,7 +71,7 @@ def publish(agent: Agent, user: User | None = None, note: str = "") -> AgentVers
     """
     draft = Agent.objects.select_for_update(of=("self",)).select_related("published").get(pk=agent.pk)
     config = snapshot(draft)
-    if draft.published and _complete(draft.published.config) == config:
+    if draft.published and complete(draft.published.config) == config:
         raise NothingToPublish("Nothing to publish: the draft equals the published version.")
     _check_references(config)
     last = draft.versions.aggregate(last=Max("number"))["last"] or 0
@@ -95,7 +85,7 @@ def publish(agent: Agent, user: User | None = None, note: str = "") -> AgentVers
 def restore(agent: Agent, version: AgentVersion) -> None:
     """Makes the draft what `version` was, without publishing it. Raises CannotPublish when it names what is gone."""
     draft = Agent.objects.select_for_update().get(pk=agent.pk)
-    config = _complete(version.config)
+    config = complete(version.config)
     _check_references(config)
     for name in (*SETTINGS, "fallbacks"):
         setattr(draft, name, config[name])
@@ -116,18 +106,7 @@ def roll_back(agent: Agent, version: AgentVersion, user: User | None = None) -> 
 
 def has_unpublished_changes(agent: Agent) -> bool:
     """Whether publishing would change what callers meet; true for an agent that was never published."""
-    return agent.published is None or _complete(agent.published.config) != snapshot(agent)
-
-
-def differences(agent: Agent) -> list[Difference]:
-    """What publishing the draft would change, in the order of the settings; empty when it was never published."""
-    return compare(agent.published.config, snapshot(agent)) if agent.published else []
-
-
-def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
-    """The settings in which two version configs differ."""
-    old, new = _readable(_complete(before)), _readable(_complete(after))
-    return [Difference(setting=name, label=_label(name), before=old[name], after=new[name]) for name in old if old[name] != new[name]]
+    return agent.published is None or complete(agent.published.config) != snapshot(agent)
 
 
 def users_of(row: Provider | Tool) -> list[Agent]:
@@ -153,7 +132,7 @@ def load_specs() -> dict[str, AgentSpec]:
 
 def spec(agent: Agent, version: AgentVersion, providers: Mapping[UUID, ProviderSpec], tools: Mapping[UUID, ToolSpec]) -> AgentSpec:
     """The frozen spec: settings of `version`, access and owner of the row. Raises LookupError when its provider or a tool is gone."""
-    config = _complete(version.config)
+    config = complete(version.config)
     return AgentSpec(
         id=agent.pk,
         name=agent.name,
@@ -292,13 +271,13 @@ def _ids(rows: QuerySet[Any]) -> frozenset[int]:
 # What configs are made of
 
 
-def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A stored config with the defaults of settings that are younger than it."""
-    defaults = {name: _column(name).get_default() for name in (*SETTINGS, "fallbacks")}
+    defaults = {name: column(name).get_default() for name in (*SETTINGS, "fallbacks")}
     return {**defaults, "tools": [], **config}
 
 
-def _column(setting: str) -> "Field[Any, Any]":
+def column(setting: str) -> "Field[Any, Any]":
     return cast("Field[Any, Any]", Agent._meta.get_field(setting))
 
 
@@ -322,25 +301,3 @@ def _check_references(config: Mapping[str, Any]) -> None:
     wanted = {row["tool"] for row in config["tools"]}
     if Tool.objects.filter(pk__in=wanted).count() < len(wanted):
         raise CannotPublish("A tool of this version does not exist any more.")
-
-
-def _readable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with names in place of ids, for people."""
-    providers = {str(pk): name for pk, name in Provider.objects.values_list("pk", "name")}
-    tools = {str(pk): name for pk, name in Tool.objects.values_list("pk", "name")}
-    fallbacks = [f"{providers.get(choice['provider'], 'deleted provider')}: {choice['model']}" for choice in config["fallbacks"]]
-    return {
-        "provider": providers.get(config["provider"], "deleted provider"),
-        **{name: config[name] for name in SETTINGS},
-        "fallbacks": fallbacks,
-        "tools": [_tool_line(row, tools) for row in config["tools"]],
-    }
-
-
-def _tool_line(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    approval = f" (approval by the {row['approver']})" if row["requires_approval"] else ""
-    return names.get(row["tool"], "deleted tool") + approval
-
-
-def _label(setting: str) -> str:
-    return "tools" if setting == "tools" else str(_column(setting).verbose_name)

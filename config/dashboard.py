@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Count, Q, QuerySet, Sum
@@ -23,8 +24,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Everything is of the reader's own agents; administrators see all, also runs whose agent is gone."""
     user = person(request)
     agents = list(managed_agents(user).select_related("provider", "published").prefetch_related("agent_tools"))
-    runs = Execution.objects.all() if user.is_superuser else Execution.objects.filter(agent__in=agents)
     today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    runs = _recent(today)
+    runs = runs if user.is_superuser else runs.filter(agent__in=agents)
     return context | {
         "title": "Overview",
         "figures": _figures(runs, today, agents),
@@ -36,6 +38,12 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "try_it": _try_it(request, agents),
         "links": {name: reverse(f"admin:{name}") for name in ("agents_agent_changelist", "agents_apikey_add", "chat_execution_changelist")},
     }
+
+
+def _recent(today: datetime) -> QuerySet[Execution]:
+    """The runs this page counts. Ids are ordered by time, so the primary key finds them; a day of grace for moved clocks."""
+    oldest = today - timedelta(days=DAYS)
+    return Execution.objects.filter(pk__gte=UUID(int=int(oldest.timestamp() * 1000) << 80))
 
 
 def _figures(runs: QuerySet[Execution], today: datetime, agents: list[Agent]) -> list[dict[str, str]]:
@@ -105,7 +113,7 @@ def _agent(agent: Agent) -> dict[str, Any]:
 
 
 def _failures(runs: QuerySet[Execution]) -> list[dict[str, Any]]:
-    failed = runs.filter(status=Execution.Status.FAILED).order_by("-created_at").defer("steps", "response", "paused_state")[:6]
+    failed = runs.filter(status=Execution.Status.FAILED).order_by("-pk").defer("steps", "response", "paused_state")[:6]
     return [
         {"run": run, "url": row_url(run), "asked": facts.excerpt(run.message, 60), "why": run.error or run.error_code} for run in failed
     ]

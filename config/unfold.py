@@ -17,7 +17,7 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [lambda request: static("admin/switchboard.js")],
     "DASHBOARD_CALLBACK": "config.dashboard.dashboard",
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "config.sidebar.navigation"},
-    "COMMAND": {"search_models": True},
+    "COMMAND": {"search_models": ["agents.agent", "agents.tool", "agents.provider", "agents.apikey"]},
     "COLORS": {
         "primary": {
             "50": "oklch(96.2% .018 272.314)",

@@ -4,12 +4,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from unfold.contrib.filters.admin import DropdownFilter
 
-from agents import versions
+from agents import comparing, versions
 from agents.admin import states
 from agents.admin.agentform import AgentForm
 from agents.admin.base import ManagedAdmin, TabularInline, managed_agents, person, shown
@@ -42,9 +42,11 @@ class AgentToolInline(TabularInline[AgentTool, Agent]):
     hide_title = True
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        """Managers choose among the site's tools and their own; whoever attaches a tool lends it its secrets."""
-        if db_field.name == "tool" and not person(request).is_superuser:
-            options["queryset"] = Tool.objects.filter(owner=None) | Tool.objects.filter(owner=person(request))
+        """Managers choose among the site's tools, their own, and what an administrator gave their agents: a tool brings its secrets."""
+        user = person(request)
+        if db_field.name == "tool" and not user.is_superuser:
+            given = AgentTool.objects.filter(agent__in=managed_agents(user)).values("tool")
+            options["queryset"] = Tool.objects.filter(Q(owner=None) | Q(owner=user) | Q(pk__in=given))
         return super().formfield_for_foreignkey(db_field, request, **options)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -205,7 +207,7 @@ class AgentAdmin(ManagedAdmin[Agent]):
         return {
             "state": self.state(agent),
             "state_kind": states.COLOURS[self.state(agent)],
-            "differences": table(versions.differences(agent)) if versions.has_unpublished_changes(agent) else "",
+            "differences": table(comparing.differences(agent)) if versions.has_unpublished_changes(agent) else "",
             "versions": agent.versions.select_related("published_by")[:10],
             "site_address": settings.PUBLIC_BASE_URL or request.build_absolute_uri("/").rstrip("/"),
             "publish_url": row_url(agent, "publish"),

@@ -8,7 +8,7 @@ from typing import Any
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from agents.versions import Difference
+from agents.comparing import Difference
 
 _LONG_CHARS = 120
 

@@ -84,6 +84,9 @@ class ToolAdmin(ModelAdmin[Tool]):
 
     @shown("function")
     def function(self, tool: Tool) -> str:
-        spec = versions.tool_spec(tool)
+        try:
+            spec = versions.tool_spec(tool)
+        except (LookupError, ImportError, ValueError) as error:
+            return f"It cannot be used as it is: {error}"
         shown = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
         return format_html('<pre class="sb-code">{}</pre>', json.dumps(shown, indent=2, ensure_ascii=False))

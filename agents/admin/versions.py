@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from agents import versions
+from agents import comparing
 from agents.admin.agents import AgentFilter
 from agents.admin.base import ManagedAdmin, ReadOnly, shown
 from agents.models import AgentVersion
@@ -38,7 +38,7 @@ class AgentVersionAdmin(ReadOnly[AgentVersion], ManagedAdmin[AgentVersion]):
         from agents.admin.differences import table
 
         before = row.agent.versions.filter(number__lt=row.number).first()
-        return table(versions.compare(before.config, row.config)) if before else SafeString("The first version.")
+        return table(comparing.compare(before.config, row.config)) if before else SafeString("The first version.")
 
     @shown("settings")
     def settings(self, row: AgentVersion) -> SafeString:

@@ -82,7 +82,7 @@ class MessageAdmin(ReadOnly[Message], ManagedAdmin[Message]):
     search_fields = ("text",)
     search_help_text = "Words of the message"
     paginator = InfinitePaginator
-    ordering = ("-created_at",)
+    ordering = ("-pk",)
     fields = ("conversation", "role", "status_shown", "text", "parts", "rating", "rating_comment", "in_history", "active", "created_at")
 
     @shown("text")

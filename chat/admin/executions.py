@@ -40,7 +40,7 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
     list_fullwidth = True
     list_per_page = 50
     paginator = InfinitePaginator
-    ordering = ("-created_at",)
+    ordering = ("-pk",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Execution]:
         runs = super().get_queryset(request)

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from agents import versions
+from agents import comparing, versions
 from agents.models import Agent, AgentVersion, CatalogVersion, Provider, Tool
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,7 @@ def test_every_column_of_an_agent_is_published_or_live():
 
 def test_an_agent_that_was_never_published_has_no_spec(agent):
     assert versions.has_unpublished_changes(agent)
-    assert versions.differences(agent) == []
+    assert comparing.differences(agent) == []
     assert versions.load_specs() == {}
 
 
@@ -124,7 +124,7 @@ def test_differences_name_the_setting_and_both_values(agent, clock):
     agent.provider, agent.max_tokens = other, 200
     agent.save()
     agent.agent_tools.create(tool=clock, requires_approval=True)
-    found = {row.setting: (row.label, row.before, row.after) for row in versions.differences(agent)}
+    found = {row.setting: (row.label, row.before, row.after) for row in comparing.differences(agent)}
     assert found == {
         "provider": ("provider", "main", "other"),
         "max_tokens": ("max output tokens", None, 200),
