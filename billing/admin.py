@@ -1,6 +1,7 @@
 """Prices in the admin: what the list says, and what operators set over it."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -9,6 +10,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from billing.models import Price
+from billing.pricelist import BEGINNING
 from billing.prices import value_of
 
 
@@ -40,11 +42,35 @@ class PriceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     """A row saved here is the operator's: the list does not append to that model any more."""
 
     form = PriceForm
-    list_display = ("model", "provider", "input_usd", "output_usd", "cache_read_usd", "valid_from", "source")
+    list_display = ("model", "provider", "input", "output", "cached_input", "valid_on", "source")
     list_filter = ("source", "provider")
     search_fields = ("model",)
     save_as = True
 
+    @admin.display(description="input, $ per million", ordering="input_usd")
+    def input(self, price: Price) -> str:
+        return dollars(price.input_usd)
+
+    @admin.display(description="output", ordering="output_usd")
+    def output(self, price: Price) -> str:
+        return dollars(price.output_usd)
+
+    @admin.display(description="cached input", ordering="cache_read_usd")
+    def cached_input(self, price: Price) -> str:
+        return dollars(price.cache_read_usd)
+
+    @admin.display(description="valid from", ordering="valid_from")
+    def valid_on(self, price: Price) -> str:
+        return "always" if price.valid_from <= BEGINNING else f"{price.valid_from:%Y-%m-%d}"
+
     def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
         obj.source = Price.Source.OPERATOR
         super().save_model(request, obj, form, change)
+
+
+def dollars(amount: Decimal | None) -> str:
+    """`2.50`, `0.075`: cents at least, no trailing zeros beyond."""
+    if amount is None:
+        return "–"
+    shown = f"{amount:f}".rstrip("0") if "." in f"{amount:f}" else f"{amount:f}."
+    return shown + "0" * (2 - len(shown.partition(".")[2]))

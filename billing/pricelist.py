@@ -18,7 +18,7 @@ from agents import catalog
 from billing.models import Price
 from billing.vendors import VENDORS
 
-_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 _COLUMNS: Mapping[str, str] = {
     "input_usd": "input_mtok",
     "output_usd": "output_mtok",
@@ -54,7 +54,7 @@ def seed() -> int:
 def _missing(lines: list[ListPrice], newest: Price | None) -> list[Price]:
     """The rows to append for one model: all of a new one, else what the list changed since the newest row."""
     if newest is None:
-        return [_row(line, line.since or _BEGINNING) for line in lines]
+        return [_row(line, line.since or BEGINNING) for line in lines]
     if newest.source == Price.Source.OPERATOR or _same(newest, lines[-1]):
         return []
     later = [_row(line, line.since) for line in lines if line.since and line.since > newest.valid_from]
