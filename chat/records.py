@@ -341,11 +341,16 @@ def _not_ended_by_us(values: Sequence[Finish]) -> set[UUID]:
 def _finish_conversations(values: Sequence[Finish]) -> None:
     user = [(value.message_status, value.in_history, value.begin.message_id) for value in values]
     sql.update(Message, ("status", "in_history"), "id = %s", ("status", "in_history", "id"), user)
-    again = [(value.parts, value.text, _assistant_status(value), value.incomplete, value.assistant_id) for value in values if value.reopens]
-    columns = ("parts", "text", "status", "incomplete")
-    sql.update(Message, columns, "id = %s", (*columns, "id"), again)
-    sql.insert(Message, _MESSAGE, [_assistant_row(value) for value in values if value.parts and not value.reopens])
+    said = [value for value in values if value.parts and not (value.reopens and _reopened(value))]
+    sql.insert(Message, _MESSAGE, [_assistant_row(value) for value in said])
     sql.update(ChatSession, _COUNTS, "id = %s", _COUNT_COLUMNS, [_count_row(value) for value in values])
+
+
+def _reopened(value: Finish) -> bool:
+    """The message of a turn that went on after a pause takes what came since; False when it had said nothing before."""
+    columns = ("parts", "text", "status", "incomplete")
+    row = (value.parts, value.text, _assistant_status(value), value.incomplete, value.assistant_id)
+    return sql.update(Message, columns, "id = %s", (*columns, "id"), [row]) == 1
 
 
 def _assistant_status(value: Finish) -> str:
