@@ -47,16 +47,17 @@ class _Fields(HTMLParser):
             self.select = None
 
 
-def fields_of(client: Client, url: str, form: str) -> dict[str, list[str]]:
+def fields_in(html: str, form: str) -> dict[str, list[str]]:
+    """The fields of the form of that id, without the empty rows kept for adding."""
     parser = _Fields(form)
-    parser.feed(client.get(url).content.decode())
-    assert parser.fields, f"no form {form} on {url}"
+    parser.feed(html)
+    assert parser.fields, f"there is no form {form}"
     return {name: values for name, values in parser.fields.items() if "__prefix__" not in name}
 
 
 def submit(client: Client, url: str, form: str, **changes: Any) -> Any:
     """Posts the form of the page with `changes`; None takes a field out (an unticked box). Follows the redirect."""
-    data: dict[str, Any] = {**fields_of(client, url, form), **changes}
+    data: dict[str, Any] = {**fields_in(client.get(url).content.decode(), form), **changes}
     return client.post(url, {name: value for name, value in data.items() if value is not None}, follow=True)
 
 
