@@ -241,6 +241,11 @@ def test_finish_reasons_become_the_four_of_OAI_37(told_reason: str, reason: str)
     assert answer.finish == Finish(reason, "m-1")  # type: ignore[arg-type]
 
 
+def test_a_finish_reason_may_come_with_the_last_text() -> None:
+    answer, _ = read([say(content="He") + say("length", content="llo")])
+    assert (answer.text(), answer.finish) == ("Hello", Finish("length", "m-1"))
+
+
 def test_a_call_cut_by_the_output_limit_stays_cut() -> None:
     answer, _ = read([call(index=0, id="c", name="clock", arguments="{") + say("length") + DONE])
     assert answer.finish is not None

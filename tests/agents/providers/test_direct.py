@@ -81,7 +81,7 @@ async def test_garbage_is_invalid(fake: Vendor) -> None:
 @pytest.mark.parametrize("began", [True, False])
 async def test_silence_ends_in_a_timeout_and_closes_the_connection(fake: Vendor, began: bool) -> None:
     fake.frames = [*(says(fake, "Half", ended=False) if began else []), STALL]
-    answer = await fake.ask(spec=fake.spec(first_token_timeout_s=1, idle_timeout_s=0.1))
+    answer = await fake.ask(spec=fake.spec(first_token_timeout_s=10 if began else 0.5, idle_timeout_s=0.1))
     assert answer.error is not None
     assert (answer.error.kind, answer.text()) == ("timeout", "Half" * began)
     await left(fake)

@@ -172,7 +172,7 @@ async def test_remote_images_go_to_claude_and_are_refused_for_gemini(anthropic: 
         fake.asked.clear()
         answer = await fake.ask(messages=talk, spec=spec)
         assert answer.error is not None
-        assert (answer.error.kind, fake.asked) == ("bad_request", [])
+        assert (answer.error.kind, answer.error.detail, fake.asked) == ("bad_request", "this provider does not fetch image URLs", [])
 
 
 async def test_files_and_sound_are_sent_as_they_are(google: Vendor) -> None:

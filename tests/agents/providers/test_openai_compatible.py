@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from agents.providers import build, http, openai_compatible
-from agents.providers.base import ProviderError, Refusal, Text, ToolDefinition, Usage
+from agents.providers.base import Finish, ProviderError, Refusal, Text, ToolDefinition, Usage
 from agents.specs import ProviderSpec, Sampling
 from tests.agents.providers.asking import Answer, Fake, answer_to, request_for
 
@@ -182,24 +183,40 @@ SILENCES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", SILENCES)
 async def test_silence_ends_in_a_timeout_and_closes_the_connection(fake: Fake, name: str) -> None:
-    answer = await fake.ask(SILENCES[name], fake.spec(first_token_timeout_s=0.15, idle_timeout_s=0.1))
+    first_token_timeout_s = 10 if "Half" in SILENCES[name].values() else 0.15
+    answer = await fake.ask(SILENCES[name], fake.spec(first_token_timeout_s=first_token_timeout_s, idle_timeout_s=0.1))
     assert answer.error is not None
     assert (answer.error.kind, answer.text()) == ("timeout", SILENCES[name].get("text", ""))
     await until(lambda: fake.seen.stats["disconnects"] == 1 and fake.seen.stats["open"] == 0)
 
 
 async def test_a_slow_answer_that_keeps_coming_never_times_out(fake: Fake) -> None:
-    answer = await fake.ask({"chunks": 12, "delay_ms": 30}, fake.spec(first_token_timeout_s=0.2, idle_timeout_s=0.2))
+    answer = await fake.ask({"chunks": 12, "delay_ms": 100}, fake.spec(first_token_timeout_s=1, idle_timeout_s=1))
     assert (answer.error, answer.text()) == (None, "tok " * 12)
 
 
 async def test_time_our_own_reader_takes_is_not_the_providers(fake: Fake) -> None:
-    request = request_for(fake.spec(first_token_timeout_s=0.1, idle_timeout_s=0.1), {"chunks": 3, "delay_ms": 1})
-    answer = Answer([])
-    async for deltas in build(request.model.provider).stream(request):
-        answer.deltas += deltas
-        await asyncio.sleep(0.15)
+    answer = await ask_slowly(fake.spec(idle_timeout_s=0.5), {"chunks": 24, "delay_ms": 60}, 0.7)
+    assert answer.text() == "tok " * 24
     assert answer.finish is not None
+
+
+async def test_what_arrived_before_a_cut_is_read_by_a_slow_reader_too(fake: Fake) -> None:
+    """R9.1: the connection broke while nobody was reading."""
+    answer = await ask_slowly(fake.spec(), {"chunks": 4, "delay_ms": 10, "cut": True}, 0.1)
+    assert answer.error is not None
+    assert (answer.error.kind, answer.text()) == ("network", "tok " * 4)
+
+
+async def ask_slowly(spec: ProviderSpec, script: dict[str, Any], pause_s: float) -> Answer:
+    answer = Answer([])
+    try:
+        async for deltas in build(spec).stream(request_for(spec, script)):
+            answer.deltas += deltas
+            await asyncio.sleep(pause_s)
+    except ProviderError as error:
+        answer.error = error
+    return answer
 
 
 @pytest.mark.parametrize("script", [{"endless": True}, {"text": "Half", "stall": True}])
@@ -255,7 +272,7 @@ async def serve(handler: Callable[[web.Request], Awaitable[web.StreamResponse]])
     """A server of one handler, for what the fake upstream would never send."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     return runner, ProviderSpec(id="s", name="s", kind="openai_compatible", base_url=f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
@@ -281,6 +298,51 @@ async def test_a_huge_error_page_is_read_in_part_only() -> None:
     await runner.cleanup()
     assert answer.error is not None
     assert (answer.error.kind, len(answer.error.detail)) == ("overloaded", 2000)
+
+
+@pytest.mark.parametrize("broken", [True, False], ids=["broken", "silent"])
+async def test_after_the_reason_to_stop_nothing_can_go_wrong(broken: bool) -> None:
+    """The answer is complete, though neither usage nor [DONE] ever come."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b'data: {"choices":[{"delta":{"content":"All"},"finish_reason":"length"}]}\n\n')
+        assert request.transport is not None
+        if broken:
+            request.transport.abort()
+        else:
+            await asyncio.sleep(30)
+        return response
+
+    runner, spec = await serve(handler)
+    answer = await answer_to(request_for(replace(spec, idle_timeout_s=0.1)))
+    await runner.cleanup()
+    assert (answer.error, answer.text(), answer.finish) == (None, "All", Finish("length"))
+
+
+async def test_an_endless_error_page_is_not_read_to_its_end() -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=500)
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 16_384)
+            await asyncio.sleep(0.001)
+
+    runner, spec = await serve(endless)
+    async with asyncio.timeout(2):
+        answer = await answer_to(request_for(spec))
+    await runner.cleanup()
+    assert answer.error is not None
+    assert answer.error.kind == "overloaded"
+
+
+def test_tools_are_encoded_once_and_forgotten_in_the_end() -> None:
+    tools = (WEATHER,)
+    assert openai_compatible._encoded(tools) is openai_compatible._encoded(tools)
+    for _ in range(openai_compatible.MAX_CACHED_TOOLS + 10):
+        openai_compatible._encoded((WEATHER, WEATHER))
+    assert len(openai_compatible._tools) == openai_compatible.MAX_CACHED_TOOLS
 
 
 @pytest.mark.parametrize(("text", "names"), [('[{"id": "b"}, {"id": "a"}]', ["a", "b"]), ('{"data": []}', [])])

@@ -22,6 +22,7 @@ STREAMS: dict[str, tuple[bytes, list[object], bool]] = {
     "event, id and retry": (b"event: chunk\nid: 7\nretry: 10\ndata: " + A + b"\n\n", [{"a": 1}], False),
     "many blank lines": (b"\n\n\ndata: " + A + b"\n\n\n\n\ndata: " + B + b"\n\n\n", [{"a": 1}, {"b": [2]}], False),
     "data in several lines": (b'data: {\ndata: "a": 1\ndata: }\n\n', [{"a": 1}], False),
+    "data in several lines, crlf": (b'data: {\r\ndata: "a": 1\r\ndata: }\r\n\r\n', [{"a": 1}], False),
     "one line end per event": (b"data: " + A + b"\ndata: " + B + b"\ndata: [DONE]\n\n", [{"a": 1}, {"b": [2]}], True),
     "last event unfinished": (b"data: " + A + b"\n\ndata: " + B, [{"a": 1}, {"b": [2]}], False),
     "empty data": (b"data:\n\ndata: " + A + b"\n\n", [{"a": 1}], False),
