@@ -3,6 +3,7 @@
 import re
 
 from chat.protocols.openai.errors import envelope as openai_envelope
+from chat.protocols.uimessage.errors import envelope as uimessage_envelope
 from chat.views import Envelope
 
 PAGES = ("/admin", "/static/", "/docs", "/favicon.ico")
@@ -11,5 +12,5 @@ PAGES = ("/admin", "/static/", "/docs", "/favicon.ico")
 WIRE_ONLY = ("/v1/", "/openapi.json", "/status")
 """What `serve_chat` serves (OAI-5)."""
 
-ENVELOPES: tuple[tuple[str, Envelope], ...] = (("/v1/", openai_envelope),)
+ENVELOPES: tuple[tuple[str, Envelope], ...] = (("/v1/", openai_envelope), ("/attachment/", uimessage_envelope))
 request_id_pattern = re.compile(r"[A-Za-z0-9._-]{1,128}")

@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from chat.protocols.agents_api.urls import urlpatterns as agents_api
 from chat.protocols.openai.urls import urlpatterns as openai
 from chat.protocols.run.urls import urlpatterns as run
+from chat.protocols.uimessage.urls import urlpatterns as uimessage
 from config.health import HealthView, MetricsView, ReadyView
 from config.schema import DocsView, SchemaView
 
@@ -17,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *openai,
     *run,
     *agents_api,
+    *uimessage,
     path("healthz", HealthView.as_view()),
     path("readyz", ReadyView.as_view()),
     path("metrics", MetricsView.as_view()),

@@ -99,7 +99,7 @@ def test_errors_are_told_with_codes_that_exist() -> None:
 def test_only_signing_in_and_looking_in_need_no_credential() -> None:
     open_paths = {path for path, _, told in operations() if not told.get("security") or {} in told["security"]}
     signing = {"/api/token", "/api/token/refresh", "/api/token/verify", "/api/token/blacklist"}
-    assert open_paths == signing | {"/status", "/healthz", "/readyz"}
+    assert open_paths == signing | {"/status", "/healthz", "/readyz", "/attachment/{signed}"}
 
 
 def test_the_page_needs_no_foreign_host(client: Client) -> None:
@@ -120,4 +120,4 @@ def test_readers_see_no_numbers_of_our_rules() -> None:
 
 def test_wires_come_before_what_belongs_to_all_of_them() -> None:
     told = [tag["name"].partition(":")[0] for tag in document()["tags"]]
-    assert told == sorted(told, key=["openai", "run", "executions", "tokens", "operating"].index)
+    assert told == sorted(told, key=["openai", "run", "uimessage", "executions", "tokens", "operating"].index)
