@@ -20,6 +20,8 @@ logger = logging.getLogger("switchboard.events")
 FLUSH_S = 0.025
 FULL = 32
 """Events of one execution that are not made to wait for the next flush."""
+LONGEST_S = 2 * 86_400
+"""Life of the events of a run that is not over: what a process leaves behind when it dies goes away by itself."""
 _MIRROR_POLL_MS = 200
 
 
@@ -74,8 +76,7 @@ class Shipper:
             if not events:
                 continue
             pipeline.xadd(key(log.execution_id), {"e": eventcodec.encode(events)}, id=f"{log.last_seq}-0")  # type: ignore[arg-type]  # no gaps here
-            if log.complete:
-                pipeline.expire(key(log.execution_id), settings.CHAT_RESUME_SECONDS)
+            pipeline.expire(key(log.execution_id), settings.CHAT_RESUME_SECONDS if log.complete else LONGEST_S)
             sent.append((log, log.last_seq))
         try:
             await pipeline.execute(raise_on_error=False)

@@ -16,7 +16,7 @@ _POLL_S = 1.0
 async def log_for(execution_id: UUID, after: int = 0) -> Log:
     """The log to follow from `after`. A run that is known nowhere but in storage is replayed; a queued one waits for its first event."""
     log = registry.get(execution_id)
-    if log is not None and after >= log.base:
+    if log is not None and after >= log.base and not await _went_on_elsewhere(log):
         return log
     if settings.REDIS_URL:
         mirrored = await eventship.mirror.open(execution_id)
@@ -27,6 +27,13 @@ async def log_for(execution_id: UUID, after: int = 0) -> Log:
     if status in replay.TERMINAL_STATUSES or status == "paused":
         return await replay.log_of(execution_id, after)
     return _awaited(execution_id, after)
+
+
+async def _went_on_elsewhere(log: Log) -> bool:
+    """A run that paused here may have been decided, or ended, by another process; the database knows."""
+    if log.complete or log.execution_id in registry.live or not log.at_rest():
+        return False
+    return await run(_status, log.execution_id) != "paused"
 
 
 def _status(execution_id: UUID) -> str | None:
