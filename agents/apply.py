@@ -56,21 +56,24 @@ def _apply_provider(path: str, entry: ProviderEntry) -> Change:
 
 
 def _apply_tool(path: str, entry: ToolEntry) -> Change:
-    _check_tool(path, entry)
+    config = _tool_config(path, entry)
     row = Tool.objects.filter(name=entry.name).first()
-    values = {name: value for name, value in entry.definition.items() if name in _TOOL_COLUMNS}
+    values = {name: value for name, value in entry.definition.items() if name in _TOOL_COLUMNS} | {"config": config}
     if "secrets" in entry.model_fields_set:
         values["secrets"] = _json(entry.secrets, row.secrets if row else "")
     return Change(kind="tool", name=entry.name, what=_save(path, row or Tool(), {"name": entry.name, **values}))
 
 
-def _check_tool(path: str, entry: ToolEntry) -> None:
+def _tool_config(path: str, entry: ToolEntry) -> dict[str, Any]:
+    """The settings as they are stored: prepared and checked by their kind."""
     if entry.kind not in TOOLS:
         raise ApplyError(f"{path}.kind: {entry.kind!r} is none of {', '.join(sorted(TOOLS))}")
     try:
-        kind_for(entry.kind).check(entry.settings)
+        config = dict(kind_for(entry.kind).prepare(entry.settings))
+        kind_for(entry.kind).check(config)
     except ValueError as error:
         raise ApplyError(f"{path}: {error}") from error
+    return config
 
 
 def _apply_agent(path: str, entry: AgentEntry) -> Change:

@@ -45,7 +45,8 @@ class ToolForm(ModelForm[Tool]):
             self.add_error("config", "The settings are a JSON object.")
             return
         try:
-            kind_for(kind).check(config)
+            self.cleaned_data["config"] = kind_for(kind).prepare(config)
+            kind_for(kind).check(self.cleaned_data["config"])
         except ValueError as error:
             self.add_error("config", str(error))
 
