@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECK := DATA_DIR=$(VENV)/checks $(BIN)/python
 
-.PHONY: run test lint types bench golden ci
+.PHONY: run test test-services lint types bench golden ci
 .DEFAULT_GOAL := run
 
 run: $(VENV)/run.stamp          ## the whole site in one process, on http://127.0.0.1:8000; ARGS are those of `manage.py serve`
@@ -15,6 +15,9 @@ run: $(VENV)/run.stamp          ## the whole site in one process, on http://127.
 
 test: $(VENV)/dev.stamp tests/node/node_modules   ## all tests; ARGS are pytest's
 	$(BIN)/python -m pytest $(ARGS)
+
+test-services: $(VENV)/dev.stamp  ## the in-process tests once more, on PostgreSQL and Redis of their own
+	$(BIN)/python -m tests.support.services $(BIN)/python -m pytest tests/agents tests/billing tests/chat tests/protocols $(ARGS)
 
 lint: $(VENV)/dev.stamp         ## style, import contracts, missing migrations
 	$(BIN)/ruff check .
@@ -31,7 +34,7 @@ bench: $(VENV)/dev.stamp        ## the benchmarks; ARGS="--only streamed,whole -
 golden: $(VENV)/dev.stamp       ## rewrites the golden files; read the diff before you commit it
 	GOLDEN=write $(BIN)/python -m pytest tests/protocols $(ARGS)
 
-ci: test lint types             ## what .ci/run runs once the services are installed
+ci: test test-services lint types             ## what .ci/run runs once the services are installed
 
 $(VENV)/run.stamp: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

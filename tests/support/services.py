@@ -1,4 +1,7 @@
-"""Real Redis and PostgreSQL servers, private to a test run, on free loopback ports. Missing ones are named, never imitated."""
+"""Real Redis and PostgreSQL servers, private to a test run, on free loopback ports. Missing ones are named, never imitated.
+
+`python -m tests.support.services COMMAND …` runs a command with TEST_DATABASE_URL and TEST_REDIS_URL set (see tests/settings.py).
+"""
 
 import glob
 import os
@@ -7,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -92,9 +96,10 @@ def postgres_settings(port: int, durable: bool) -> list[str]:
 def new_database(server_url: str, name: str) -> str:
     """The URL of a new empty database beside the one of `server_url`."""
     import psycopg
+    from psycopg import sql
 
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return f"{server_url.rpartition('/')[0]}/{name}"
 
 
@@ -134,3 +139,13 @@ def answers(port: int) -> bool:
 def accepts(program: str, port: int) -> bool:
     check = [f"{program}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres"]
     return subprocess.run(check, check=False, capture_output=True).returncode == 0
+
+
+def main() -> int:
+    with redis() as redis_url, postgres() as postgres_url:
+        env = {**os.environ, "TEST_REDIS_URL": redis_url, "TEST_DATABASE_URL": postgres_url}
+        return subprocess.run(sys.argv[1:], env=env, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
