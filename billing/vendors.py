@@ -5,6 +5,7 @@ Names and patterns are those of the price list (genai-prices); a test compares t
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from agents.specs import ProviderSpec
 
@@ -41,6 +42,9 @@ def price_keys(provider: ProviderSpec) -> tuple[str, ...]:
 
 
 def _vendor(provider: ProviderSpec) -> str:
-    if not provider.base_url:
-        return _OWN_VENDOR.get(provider.kind, "")
-    return next((name for name, pattern in VENDORS.items() if re.match(pattern, provider.base_url)), "")
+    return _vendor_at(provider.base_url) if provider.base_url else _OWN_VENDOR.get(provider.kind, "")
+
+
+@lru_cache(maxsize=1000)
+def _vendor_at(base_url: str) -> str:
+    return next((name for name, pattern in VENDORS.items() if re.match(pattern, base_url)), "")

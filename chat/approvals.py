@@ -13,7 +13,7 @@ from agents.errors import SwitchboardError
 from agents.models import Agent, AgentVersion
 from agents.specs import AgentSpec
 from agents.tools.arguments import check_arguments
-from chat import cancelling, loop, pausing, records, turns
+from chat import cancelling, loop, pausing, process, records, turns
 from chat.claims import Entered
 from chat.errors import TurnError
 from chat.eventlog import Log, registry
@@ -113,8 +113,8 @@ async def _agent_of(row: Execution) -> AgentSpec | None:
 
 
 def _version_spec(row: Execution) -> AgentSpec | None:
-    agent = Agent.objects.filter(id=row.agent_id).first()
-    version = AgentVersion.objects.filter(agent_id=row.agent_id, number=row.agent_version).first()
+    agent = Agent.objects.filter(executions=row).first()
+    version = AgentVersion.objects.filter(agent=agent, number=row.agent_version).first()
     if agent is None or version is None:
         return None
     return versions.spec(agent, version, versions.provider_specs(), versions.tool_specs())
@@ -178,7 +178,7 @@ def _decisions(execution_id: UUID) -> list[Approval]:
 def _to_running(execution_id: UUID) -> bool:
     now = datetime.now(UTC)
     moved = Execution.objects.filter(id=execution_id, status="paused").update(
-        status="running", process=turns.process.NAME, lease_until=now + records.LEASE, paused_state=None
+        status="running", process=process.NAME, lease_until=now + records.LEASE, paused_state=None
     )
     ChatSession.objects.filter(paused_execution_id=execution_id).update(paused_execution_id=None)
     return bool(moved)

@@ -6,6 +6,7 @@ An entry holds the events of one flush as JSON; its id is `<number of its last e
 import asyncio
 import contextlib
 import logging
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -114,10 +115,10 @@ class Mirror:
 
     async def _follow(self) -> None:
         while self._logs:
-            streams = {key(log.execution_id): f"{log.last_seq}-0" for log in self._logs.values()}
+            streams: dict[Any, Any] = {key(log.execution_id): f"{log.last_seq}-0" for log in self._logs.values()}
             by_key = {key(log.execution_id): log for log in self._logs.values()}
             try:
-                answer = await client().xread(streams, block=_MIRROR_POLL_MS)
+                answer: Any = await client().xread(streams, block=_MIRROR_POLL_MS)
             except (RedisError, OSError) as error:
                 logger.warning("mirrored events wait for Redis: %s", error)
                 await asyncio.sleep(0.5)
@@ -138,7 +139,7 @@ mirror = Mirror()
 
 async def _read(log: Log) -> bool:
     try:
-        entries = await client().xrange(key(log.execution_id))
+        entries: Any = await client().xrange(key(log.execution_id))
     except (RedisError, OSError):
         return False
     _take(log, entries)

@@ -63,7 +63,9 @@ _checkpointed: set[UUID] = set()
 
 async def _leases() -> None:
     """Renews what this process holds, ends what dead ones held, expires approvals; at start at once (R12.5)."""
-    await leases.renew()
+    for lost in await leases.renew():
+        if (turn := turns.find(lost)) is not None:
+            turn.stop("interrupted")
     await store.write(records.renew, process.NAME)
     await recovery.recover()
     await approvals.expire()

@@ -17,7 +17,7 @@ from agents.specs import AgentSpec, ModelSpec, Sampling, ToolSpec
 from agents.tools.base import ToolContext, ToolOutcome
 from chat import modelcall, structured, toolcalls
 from chat.errors import TurnError, turn_error
-from chat.events import OutputMade, StepFinished, StepStarted, TextDelta, ToolCalled, Usage
+from chat.events import OutputMade, RefusalDelta, StepFinished, StepStarted, TextDelta, ToolCalled, Usage
 from chat.gates import StepUsage
 from chat.modelcall import Answer, Call, Emit, Listener
 from chat.progress import Progress
@@ -57,20 +57,22 @@ class Run:
 
 def instructions(request: TurnRequest, now: datetime | None = None) -> str:
     """The agent's instructions with their variables filled in, then the caller's, marked as such (OAI-19)."""
-    agent, now = request.agent, now or timezone.localtime()
-    values = {
-        "date": now.date().isoformat(),
-        "time": now.strftime("%H:%M"),
-        "user": request.principal.user_name,
-        "agent": agent.display_name or agent.name,
-    }
-    text = agent.instructions
+    agent, text = request.agent, request.agent.instructions
     if "{{" in text:
-        for name, value in values.items():
+        for name, value in _variables(request, now or timezone.localtime()).items():
             text = text.replace("{{" + name + "}}", value)
     if request.instructions and agent.caller_instructions:
         text = "\n\n".join((text, "Instructions from the caller:", *request.instructions)).strip()
     return text
+
+
+def _variables(request: TurnRequest, now: datetime) -> dict[str, str]:
+    return {
+        "date": now.date().isoformat(),
+        "time": now.strftime("%H:%M"),
+        "user": request.principal.user_name,
+        "agent": request.agent.display_name or request.agent.name,
+    }
 
 
 async def run(turn: Run) -> Ended | Paused:
@@ -315,7 +317,7 @@ def _as_object(raw: str) -> dict[str, Any]:
 def _answered(turn: Run, answer: Answer) -> Ended | None:
     """The final text, checked against the format in force; None when the model is asked to repair it."""
     wanted = structured.format_of(turn.request)
-    if wanted is not None and not answer.text_of(modelcall.RefusalDelta):
+    if wanted is not None and not answer.text_of(RefusalDelta):
         value, problem = structured.parsed(answer.text, wanted)
         if problem and turn.progress.repairs < turn.request.repair_calls:
             turn.progress.repairs += 1

@@ -60,7 +60,7 @@ class Listener:
     def take(self, deltas: Sequence[base.Delta]) -> None:
         """The deltas of one network read."""
         for delta in deltas:
-            kind = _DELTAS.get(type(delta))  # type: ignore[call-overload]  # a look-up by class
+            kind = _DELTAS.get(type(delta))
             if kind is not None:
                 self._text(kind, delta.text)  # type: ignore[union-attr]  # the three text kinds
             elif isinstance(delta, base.ToolCallPart):

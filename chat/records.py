@@ -17,6 +17,7 @@ from chat.history import StoredMessage
 from chat.models import Approval, ChatSession, Checkpoint, ClientCall, Execution, Message
 from chat.requests import Part, SessionRef, TurnRequest
 from chat.store import Job
+from chat.transcripts import Transcript, build
 
 LEASE = timedelta(seconds=30)
 WAITING_POSITION = 2**31 - 1
@@ -49,7 +50,7 @@ class Began:
     """`stale`: the catalog moved. `missing`/`taken`: the session row is not there / its name is another's. `busy`: it waits
 
     for an approval and the policy is reject (R8.5). In all four nothing was written. `superseded`: the paused run that ended for this.
-    `stored` holds the conversation's messages when the cached version was not the stored one.
+    `transcript`: the conversation read anew, when the cached version was not the stored one.
     """
 
     stale: int | None = None
@@ -57,7 +58,7 @@ class Began:
     taken: bool = False
     version: int = 0
     position: int = 0
-    stored: list[StoredMessage] | None = None
+    transcript: Transcript | None = None
     superseded: UUID | None = None
     busy: bool = False
 
@@ -136,7 +137,8 @@ def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *
     if session is None:
         return Began()
     if session.is_new:
-        return Began(taken=not _insert_session(value, session), position=len(value.request.seed), stored=None if value.request.seed else [])
+        fresh = None if value.request.seed else build(session.id, 0, [])
+        return Began(taken=not _insert_session(value, session), position=len(value.request.seed), transcript=fresh)
     state = states.get(session.id)
     if state is None:
         return Began(missing=True)
@@ -151,7 +153,7 @@ def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *
         _insert_seeds(value, began.position)
         began.position += len(value.request.seed)
     if value.known_version != began.version or value.request.cut_position is not None or value.request.seed:
-        began.stored = stored_messages(session.id)
+        began.transcript = read_transcript(session.id, began.version)
     return began
 
 
@@ -168,6 +170,11 @@ def _supersede(session_id: UUID, paused: UUID) -> UUID | None:
     )
     ChatSession.objects.filter(id=session_id).update(paused_execution_id=None)
     return paused if ended else None
+
+
+def read_transcript(session_id: UUID, version: int) -> Transcript:
+    """The conversation's history from the database."""
+    return build(session_id, version, stored_messages(session_id))
 
 
 def stored_messages(session_id: UUID) -> list[StoredMessage]:
@@ -367,10 +374,12 @@ def _assistant_row(value: Finish) -> tuple[Any, ...]:
 
 _COUNTS = [
     "version = version + 1", "next_position", "message_count = message_count + %s", "input_tokens = input_tokens + %s",
-    "output_tokens = output_tokens + %s", "cost_usd = cost_usd + %s", "context_tokens", "last_message_at", "paused_execution_id", "status = 'active'",
+    "output_tokens = output_tokens + %s", "cost_usd = cost_usd + %s", "context_tokens", "last_message_at", "paused_execution_id",
+    "status = 'active'",
 ]  # fmt: skip
 _COUNT_COLUMNS = (
-    "next_position", "message_count", "input_tokens", "output_tokens", "cost_usd", "context_tokens", "last_message_at", "paused_execution_id", "id",
+    "next_position", "message_count", "input_tokens", "output_tokens", "cost_usd", "context_tokens", "last_message_at", "paused_execution_id",
+    "id",
 )  # fmt: skip
 
 
@@ -384,7 +393,9 @@ def _count_row(value: Finish) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-_APPROVAL = ("id", "execution", "tool_call_id", "name", "arguments", "approver", "decision", "reason", "announced", "expires_at", "created_at")
+_APPROVAL = (
+    "id", "execution", "tool_call_id", "name", "arguments", "approver", "decision", "reason", "announced", "expires_at", "created_at",
+)  # fmt: skip
 
 
 def _approval_row(value: Finish, approval: PendingApproval) -> tuple[Any, ...]:

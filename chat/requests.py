@@ -56,6 +56,14 @@ class IdempotencyClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatMark:
+    """Sent by a client that silently repeats requests (R4.1): `key` as of chat.repeats; `again`: this is such a repeat."""
+
+    key: str
+    again: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRequest:
     """One turn, fully parsed and permitted. The spine decides capacity, order, history and the end.
 
@@ -65,7 +73,8 @@ class TurnRequest:
     `lock_id`: stateless calls of one such id run one at a time (OAI-57).
     `instructions`: the caller's own, added after the agent's (OAI-19). `tools` False: neither tools nor knowledge (OAI-69).
     `response_format`: of Chat Completions (OAI-31), with `repair_calls` allowed on an invalid answer.
-    `whole`: the caller reads no pieces, so the model is asked for its answer in one. `keep_on_leave`: R6.2. `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
+    `whole`: the caller reads no pieces, so the model is asked for its answer in one. `keep_on_leave`: R6.2.
+    `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
     """
 
     principal: Principal
@@ -93,6 +102,7 @@ class TurnRequest:
     forget_failure: bool = False
     busy: Literal["queue", "reject", "interrupt"] | None = None
     idempotency: IdempotencyClaim | None = None
+    repeat: RepeatMark | None = None
     client_message_id: str = ""
     client_metadata: Mapping[str, Any] | None = None
     labels: Mapping[str, Any] = field(default_factory=dict)

@@ -3,7 +3,8 @@
 Values are adapted to the database by the field's type; tables and columns come from the model, so a migration is enough.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -11,7 +12,7 @@ from uuid import UUID
 
 import orjson
 from django.db import connection
-from django.db.models import DateTimeField, ForeignKey, JSONField, Model, UUIDField
+from django.db.models import DateTimeField, DecimalField, ForeignKey, JSONField, Model, UUIDField
 
 Adapt = Callable[[Any], Any]
 
@@ -35,9 +36,9 @@ def update(model: type[Model], assign: Sequence[str], where: str, columns: Seque
 def select(model: type[Model], columns: Sequence[str], where: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Rows as tuples; UUIDs, times and JSON converted back. `parameters` are adapted already (see adapted_ids)."""
     sql, converters = _select(connection.vendor, model, tuple(columns), where)
-    with connection.cursor() as cursor:
+    with _cursor() as cursor:
         cursor.execute(sql, parameters)
-        rows = cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
     if not converters:
         return rows
     return [_converted(row, converters) for row in rows]
@@ -49,15 +50,24 @@ def adapted_ids(ids: Iterable[UUID]) -> list[Any]:
 
 
 def _many(sql: str, adapters: Sequence[Adapt | None], rows: Sequence[Sequence[Any]]) -> int:
+    """Runs the statement for every row on the driver's own cursor: Django's wrappers cost more than SQLite's work."""
     adapted = [
         [value if adapt is None or value is None else adapt(value) for adapt, value in zip(adapters, row, strict=True)] for row in rows
     ]
-    with connection.cursor() as cursor:
+    with _cursor() as cursor:
         if len(adapted) == 1:
             cursor.execute(sql, adapted[0])
         else:
             cursor.executemany(sql, adapted)
-        return cursor.rowcount
+        return int(cursor.rowcount)
+
+
+@contextmanager
+def _cursor() -> Iterator[Any]:
+    """A cursor of the driver, whose errors are Django's."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
+        yield cursor
 
 
 @cache
@@ -65,7 +75,7 @@ def _insert(vendor: str, model: type[Model], columns: tuple[str, ...], suffix: s
     names = ", ".join(_column(model, name) for name in columns)
     marks = ", ".join(_mark(vendor, model, name) for name in columns)
     sql = f"INSERT INTO {model._meta.db_table} ({names}) VALUES ({marks}) {suffix}"  # noqa: S608 - names come from the model
-    return sql, [_adapter(vendor, model, name) for name in columns]
+    return _dialect(vendor, sql), [_adapter(vendor, model, name) for name in columns]
 
 
 @cache
@@ -74,7 +84,7 @@ def _update(
 ) -> tuple[str, list[Adapt | None]]:
     parts = [part if "=" in part else f"{_column(model, part)} = {_mark(vendor, model, part)}" for part in assign]
     sql = f"UPDATE {model._meta.db_table} SET {', '.join(parts)} WHERE {where}"  # noqa: S608 - names come from the model
-    return sql, [_adapter(vendor, model, name) for name in columns]
+    return _dialect(vendor, sql), [_adapter(vendor, model, name) for name in columns]
 
 
 @cache
@@ -82,7 +92,11 @@ def _select(vendor: str, model: type[Model], columns: tuple[str, ...], where: st
     names = ", ".join(_column(model, name) for name in columns)
     sql = f"SELECT {names} FROM {model._meta.db_table} WHERE {where}"  # noqa: S608 - names come from the model
     found = [(index, _converter(vendor, model, name)) for index, name in enumerate(columns)]
-    return sql, [(index, convert) for index, convert in found if convert is not None]
+    return _dialect(vendor, sql), [(index, convert) for index, convert in found if convert is not None]
+
+
+def _dialect(vendor: str, sql: str) -> str:
+    return sql.replace("%s", "?") if vendor == "sqlite" else sql
 
 
 def _converted(row: tuple[Any, ...], converters: Sequence[tuple[int, Adapt]]) -> tuple[Any, ...]:
@@ -99,7 +113,7 @@ def _field(model: type[Model], name: str) -> Any:
 
 
 def _column(model: type[Model], name: str) -> str:
-    return str(model._meta.get_field(name).column)
+    return str(model._meta.get_field(name).column)  # type: ignore[union-attr]  # concrete fields only
 
 
 def _mark(vendor: str, model: type[Model], name: str) -> str:
@@ -112,6 +126,8 @@ def _adapter(vendor: str, model: type[Model], name: str) -> Adapt | None:
         return _json
     if vendor != "sqlite":
         return None
+    if isinstance(field, DecimalField):
+        return float
     if isinstance(field, UUIDField):
         return _hex
     return _naive if isinstance(field, DateTimeField) else None

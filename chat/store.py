@@ -53,17 +53,27 @@ async def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: b
 
 
 class Writer:
-    """The one writing thread of this process."""
+    """The one writing thread of this process. Jobs of one round of the event loop reach it together: it is woken once for all."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._round: dict[asyncio.AbstractEventLoop, list[Job]] = {}
 
     def submit(self, job: Job) -> None:
+        loop = job.future.get_loop()
+        waiting = self._round.get(loop)
+        if waiting is None:
+            self._round[loop] = [job]
+            loop.call_soon(self._pass_on, loop)
+        else:
+            waiting.append(job)
+
+    def _pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._start()
-        self._jobs.put(job)
+        self._jobs.put(self._round.pop(loop))
 
     def _start(self) -> None:
         with self._lock:
@@ -73,10 +83,10 @@ class Writer:
 
     def _work(self) -> None:
         while True:
-            jobs = [self._jobs.get()]
+            jobs = self._jobs.get()
             with contextlib.suppress(queue.Empty):
                 while len(jobs) < 500:
-                    jobs.append(self._jobs.get_nowait())
+                    jobs.extend(self._jobs.get_nowait())
             self._commit(jobs)
 
     def _commit(self, jobs: list[Job]) -> None:
@@ -101,7 +111,7 @@ class Writer:
         for job in jobs:
             self._commit([job])
 
-    def _lost(self, jobs: list[Job], error: DatabaseError) -> None:
+    def _lost(self, jobs: list[Job], error: OperationalError | InterfaceError) -> None:
         """The database went away (or, with SQLite, stayed locked): who begins is refused, who ends tries again."""
         with contextlib.suppress(DatabaseError):
             connection.close()
@@ -112,8 +122,7 @@ class Writer:
         _settle([_failed(job, TurnError("store_unavailable")) for job in refused])
         if patient:
             time.sleep(0.25)
-            for job in patient:
-                self._jobs.put(job)
+            self._jobs.put(patient)
 
 
 _writer = Writer()

@@ -114,7 +114,7 @@ class StreamAnswer(HttpResponseBase):
             self[name] = value
         self._follower, self._encoder, self._events, self._client, self._leave = follower, encoder, events, client, leave
 
-    async def write(self, send: Send) -> None:
+    async def write_to(self, send: Send) -> None:
         """Sends the body until the segment's end or the client's leaving; always ends the response."""
         follower, encoder, client = self._follower, self._encoder, self._client
         client.watch(follower.wake)

@@ -20,7 +20,7 @@ from django.conf import settings
 from agents import directory
 from agents.ids import uuid7
 from agents.tools.base import ToolContext
-from chat import bell, gates, history, idempotency, loop, metrics, process, records, sessions, store, transcripts
+from chat import bell, gates, history, idempotency, loop, metrics, process, records, repeats, sessions, store
 from chat.claims import Claim, Entered, Entry, Interrupts
 from chat.errors import CatalogChanged, TurnError
 from chat.eventlog import Log, registry
@@ -44,10 +44,14 @@ from chat.progress import Progress
 from chat.replay import log_of, stored_end
 from chat.requests import SessionRef, TurnRequest
 from chat.transcripts import Transcript
+from chat.watching import log_for
 
 logger = logging.getLogger("switchboard.turns")
 _STOPPED = {"cancelled": "cancelled", "client_left": "cancelled", "timeout": "failed", "interrupted": "failed", "shutting_down": "failed"}
 """What a run that was stopped ends as, by the code of the stop."""
+
+
+_SHARED = bool(settings.REDIS_URL)
 
 
 class SessionChanged(Exception):
@@ -69,6 +73,7 @@ class Turn:
         "checkpointed",
         "checkpointed_seq",
         "claim",
+        "cost",
         "decided",
         "entered",
         "keep_on_leave",
@@ -101,6 +106,7 @@ class Turn:
         self.resumed = False
         self.stored = False
         self.rate: Any = None
+        self.cost: Decimal | None = None
         self.queue_position = 0
         self.queued_s: float | None = None
         self.checkpointed = self.checkpointed_seq = 0
@@ -141,7 +147,7 @@ class Turn:
         if not self.decided and isinstance(event, PRODUCED):
             self.decided = True
         self.log.append(event)
-        if settings.REDIS_URL:
+        if _SHARED:
             shipper.note(self.log)
 
     def check(self, events: Sequence[Numbered]) -> None:
@@ -210,12 +216,19 @@ async def start(request: TurnRequest) -> Turn:
     """Begins a turn and returns at once, running or waiting. Raises TurnError for every refusal; nothing is stored then."""
     process.check_open()
     execution_id = uuid7()
+    if request.repeat is not None and request.repeat.again:
+        attached = await _attached(request, await repeats.find(request.repeat.key))
+        if attached is not None:
+            return attached
     if request.idempotency is not None:
         earlier = await idempotency.take(request.idempotency, execution_id)
         if earlier is not None:
             return await _replay(request, earlier)
     try:
-        return await _start(request, execution_id)
+        turn = await _start(request, execution_id)
+        if request.repeat is not None:
+            repeats.remember(request.repeat.key, execution_id)
+        return turn
     except BaseException:
         if request.idempotency is not None:
             await idempotency.release(request.idempotency)
@@ -428,13 +441,10 @@ async def _messages(turn: Turn) -> bytes:
     if request.session is None:
         cleaned = history.clean([*request.history, *new])
         return b"[" + b",".join(part for part in (system, history.encode(history.fit(cleaned, budget))) if part) + b"]"
-    if began.stored is not None:
-        turn.transcript = transcripts.build(request.session.id, began.version, began.stored)
-    elif request.session.is_new and not request.seed:
-        turn.transcript = transcripts.build(request.session.id, 0, [])
+    if began.transcript is not None:
+        turn.transcript = began.transcript
     elif turn.transcript is None or turn.transcript.version != began.version:
-        stored = await store.run(records.stored_messages, request.session.id)
-        turn.transcript = transcripts.build(request.session.id, began.version, stored)
+        turn.transcript = await store.run(records.read_transcript, request.session.id, began.version)
     return turn.transcript.messages_json(system, new, budget)
 
 
@@ -489,7 +499,7 @@ def _stopped(turn: Turn) -> TurnFailed | TurnCancelled:
 
 
 def _sums(turn: Turn) -> dict[str, Any]:
-    cost = cost_of(turn)
+    cost = turn.cost = cost_of(turn)
     first = turn.progress.first_token_s
     return {
         "usage": turn.progress.usage,
@@ -602,7 +612,7 @@ def _finish_values(turn: Turn, event: Any) -> records.Finish:
         error_detail=turn.begin.error_detail,
         steps=progress.steps if turn.session is not None else _steps_with_parts(progress),
         usage=event.usage,
-        cost_usd=cost_of(turn),
+        cost_usd=turn.cost,
         context_tokens=progress.context_tokens,
         model_used=progress.model_used or turn.request.agent.model.name,
         started_at=turn.started_at,
@@ -636,6 +646,20 @@ async def _replay(request: TurnRequest, execution_id: UUID) -> Turn:
     log = await log_of(execution_id)
     turn = Turn(replace(request, session=_session_then(request, log)), execution_id, log)
     turn.replayed = turn.decided = True
+    turn.keep_on_leave = True
+    return turn
+
+
+async def _attached(request: TurnRequest, execution_id: UUID | None) -> Turn | None:
+    """The run that a silent repeat belongs to: the live one, or its stored answer (R4.1)."""
+    if execution_id is None:
+        return None
+    live = _running.get(execution_id)
+    if live is not None:
+        return live
+    if await stored_end(execution_id) is not None:
+        return await _replay(request, execution_id)
+    turn = Turn(request, execution_id, await log_for(execution_id))
     turn.keep_on_leave = True
     return turn
 

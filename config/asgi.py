@@ -8,11 +8,11 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
 
-from chat.redis import close as close_redis  # noqa: E402
-
 from agents import directory  # noqa: E402 - models need a set-up Django
 from agents.providers import http  # noqa: E402
 from chat import housekeeping, process, turns  # noqa: E402
+from chat.leases import leases  # noqa: E402
+from chat.redis import close as close_redis  # noqa: E402
 from config.handler import Handler  # noqa: E402
 
 _handler = Handler()
@@ -30,6 +30,7 @@ async def shutdown() -> None:
     await turns.shutdown()
     await housekeeping.stop()
     await http.close()
+    await leases.close()
     await close_redis()
 
 

@@ -64,7 +64,7 @@ def duration(name: str, default: int) -> int:
 def _named(name: str, parse: object, default: int) -> int:
     value = text(name)
     try:
-        return parse(value, default) if value else default  # type: ignore[operator,no-any-return]
+        return parse(value, default) if value else default  # type: ignore[operator]
     except ValueError as error:
         raise ImproperlyConfigured(f"{name}: {error}") from error
 

@@ -72,9 +72,9 @@ class Handler(ASGIHandler):
         response["X-Request-Id"] = request.request_id
         await send(_start(response))
         if isinstance(response, StreamAnswer):
-            await response.write(send)
+            await response.write_to(send)
         else:
-            body = b"" if request.method == "HEAD" else b"".join(response)  # type: ignore[arg-type]  # wires answer with HttpResponse
+            body = b"" if request.method == "HEAD" else b"".join(response)
             await send({"type": "http.response.body", "body": body})
         duration_ms = (time.monotonic() - started) * 1000
         metrics.http_request(str(request.method), request.route, response.status_code)

@@ -9,14 +9,14 @@ from django.conf import settings
 
 from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
-from chat import idempotency
+from chat import idempotency, repeats
 from chat.protocols.openai.abilities import checked
 from chat.protocols.openai.clientcalls import with_kept_steps
 from chat.protocols.openai.conversations import Conversation, continuation, id_of, instructions_of, look_up
 from chat.protocols.openai.history import input_parts, provider_history, seeds, split
 from chat.protocols.openai.messages import Entry, check_pairs, check_user
 from chat.protocols.openai.serializers import ChatRequest, settle
-from chat.requests import SessionRef, TurnRequest
+from chat.requests import RepeatMark, SessionRef, TurnRequest
 from chat.views import Call
 
 ROUTE = "/v1/chat/completions"
@@ -95,10 +95,20 @@ async def plan(call: Call, body: Mapping[str, Any], request: ChatRequest, asked:
         timeout_s=settings.CHAT_REQUEST_TIMEOUT,
         busy="reject" if conversation and settings.CONVERSATION_BUSY == "reject" else None,
         idempotency=idempotency.claim_for(call.principal, ROUTE, agent.name, key, body, shaping),
+        repeat=_repeat(call, body, shaping, asked),
         labels={**request.labels, **_labels(call.headers, asked)},
         request_id=call.request_id,
     )
     return Plan(turn=await _with_messages(turn, entries, conversation), conversation=conversation, ignored=settled.ignored)
+
+
+def _repeat(call: Call, body: Mapping[str, Any], shaping: Mapping[str, str], asked: Asked) -> RepeatMark | None:
+    """The SDKs repeat a request whose answer was lost, and count (R4.1)."""
+    count = call.headers.get("x-stainless-retry-count", "")
+    if not asked.conversation_id or not count.isdigit():
+        return None
+    key = repeats.key_of(call.principal, ROUTE, asked.conversation_id, idempotency.fingerprint(body, shaping))
+    return RepeatMark(key=key, again=int(count) > 0)
 
 
 def _labels(headers: Mapping[str, str], asked: Asked) -> dict[str, str]:
