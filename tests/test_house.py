@@ -28,7 +28,11 @@ VIOLATIONS = {
         ("chat/protocols/run/codec.py", "import chat.protocols.run.serializers"),
     ],
     "sdks": [("chat/loop.py", "import pydantic_ai"), ("agents/specs.py", "import anthropic"), ("config/checks.py", "import google.genai")],
-    "kinds": [("agents/providers/demo/__init__.py", "import agents.providers.openai_compatible")],
+    "kinds": [
+        ("agents/providers/demo/__init__.py", "import agents.providers.openai_compatible"),
+        ("agents/tools/clock.py", "import agents.tools.http"),
+    ],
+    "values": [("agents/specs.py", "import agents.models"), ("agents/access.py", "from django.conf import settings")],
 }
 """Contract -> what is planted, one at a time, to see it break."""
 
