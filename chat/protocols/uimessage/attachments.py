@@ -90,7 +90,7 @@ class FileAnswer(StreamAnswer):
         self["Cache-Control"] = "private, max-age=3600"
         self._file, self._with_body = file, with_body
 
-    async def write(self, send: Send) -> None:  # type: ignore[override]  # as StreamAnswer's
+    async def write_to(self, send: Send) -> None:
         async for piece in attachments.pieces(self._file):
             if self._with_body:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
