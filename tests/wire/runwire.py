@@ -16,6 +16,7 @@ agents:
   - {name: run-queue, provider: fake, model: fake}
   - {name: run-reject, provider: fake, model: fake, turn_policy: reject}
   - {name: run-interrupt, provider: fake, model: fake, turn_policy: interrupt}
+  - {name: run-single, provider: fake, model: fake, max_parallel_runs: 1}
   - {name: run-disabled, provider: fake, model: fake, enabled: false}
   - {name: run-private, provider: fake, model: fake, access: private, owner: owner}
   - {name: run-clock, provider: scripted, model: demo-fast, tools: [{kind: clock, name: run_clock}]}
@@ -36,7 +37,8 @@ def prepare(server: Server) -> None:
     path.write_text(AGENTS)
     server.manage("agents", "apply", str(path))
     with clients.http(server) as client:
-        assert ask(client, "Hello", agent="root").status_code == 200
+        answer = ask(client, "Hello", agent="root")
+        assert answer.status_code == 200, answer.text
 
 
 def ask(client: httpx.Client, message: str, **fields: Any) -> httpx.Response:

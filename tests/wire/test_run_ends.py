@@ -292,6 +292,17 @@ def test_an_idempotency_key_belongs_to_its_request(owner: httpx.Client) -> None:
     assert (bad.status_code, bad.json()["code"]) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize("route", ["/chat/run", "/chat/stream"])
+def test_a_silent_repeat_is_attached_to_the_first_run(owner: httpx.Client, upstream: Any, route: str) -> None:
+    """R4.1: the common SDKs repeat a lost request without a key, and count; without the count it is a new message."""
+    body = {"message": script(text="once"), "agent": "root", "conversation_id": f"repeat-{uuid4()}"}
+    before = upstream.stats["requests"]
+    answers = [owner.post(route, json=body, headers={"x-stainless-retry-count": count}) for count in ("0", "1", "2")]
+    assert {answer.headers["x-execution-id"] for answer in answers} == {answers[0].headers["x-execution-id"]}
+    assert upstream.stats["requests"] == before + 1
+    assert owner.post(route, json=body).headers["x-execution-id"] != answers[0].headers["x-execution-id"]
+
+
 # The table of statuses (section 10)
 
 

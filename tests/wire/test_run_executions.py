@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -199,6 +200,38 @@ def test_a_bad_number_is_refused(owner: httpx.Client, number: str) -> None:
     by_header = owner.get(f"/api/executions/{execution_id}/stream?after=0", headers={"last-event-id": number})
     for answer in (by_query, by_header):
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+
+
+def waiting_run(server: Server, client: httpx.Client, threads: ThreadPoolExecutor) -> str:
+    """A run that waits for the agent's only slot; its id is asked for by its key."""
+    slow, key = orjson.dumps({"slow_headers_ms": 2500}).decode(), {"idempotency-key": str(uuid4())}
+    threads.submit(ask, client, slow, agent="run-single")
+    time.sleep(0.3)
+    body = {"message": "Hello", "agent": "run-single"}
+    threads.submit(client.post, "/chat/run", json=body, headers=key)
+    time.sleep(0.3)
+    refused = client.post("/chat/run", json=body, headers=key)
+    assert (refused.status_code, refused.json()["code"]) == (409, "request_in_progress")
+    return str(refused.headers["x-execution-id"])
+
+
+def test_watching_a_run_that_waits(server: Server, owner: httpx.Client) -> None:
+    """AG-20, AG-38: a queued run is 200, first with its place, then with its events."""
+    with ThreadPoolExecutor(2) as threads:
+        execution_id = waiting_run(server, owner, threads)
+        assert get(owner, execution_id)["status"] == "queued"
+        told = objects(watch(owner, execution_id))
+    assert told[0] == {"type": "status", "status": "queued", "position": 1}
+    assert [line["type"] for line in told if line["type"] != "stream_event"] == ["status", "system", "assistant", "result", "stream_end"]
+
+
+def test_stopping_a_run_that_waits(server: Server, owner: httpx.Client) -> None:
+    """R6.5."""
+    with ThreadPoolExecutor(2) as threads:
+        execution_id = waiting_run(server, owner, threads)
+        answer = owner.post(f"/api/executions/{execution_id}/cancel").json()
+    assert (answer["status"], answer["result"]) == ("cancelled", "cancelled_while_queued")
+    assert ended(owner, execution_id)["status"] == "cancelled"
 
 
 # Stopping

@@ -1,6 +1,8 @@
 """POST /chat/run, POST /chat/stream, GET /chat/stream/{conversation_id}, GET /status."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -9,7 +11,7 @@ from django.http.response import HttpResponseBase
 from agents import directory
 from agents.access import Principal
 from agents.errors import SwitchboardError
-from chat import idempotency, turns
+from chat import idempotency, repeats, turns
 from chat.choice import choose
 from chat.events import TurnCancelled, TurnFailed, TurnPaused
 from chat.executions import check_read, number_after
@@ -18,7 +20,7 @@ from chat.models import ChatSession, Execution
 from chat.protocols.run import documents
 from chat.protocols.run.codec import Encoder, whole
 from chat.protocols.run.serializers import RunRequest
-from chat.requests import TurnRequest
+from chat.requests import RepeatMark, TurnRequest
 from chat.sessions import find_session, new_session
 from chat.store import run
 from chat.streaming import sse, sse_watch
@@ -111,10 +113,19 @@ async def begin(call: Call, route: str) -> tuple[Turn, str]:
             whole=route == "/chat/run",
             keep_on_leave=named is not None or claim is not None,
             idempotency=claim,
+            repeat=_repeat(call, route, named, body),
             request_id=call.request_id,
         )
     )
     return turn, named or str(turn.session.id if turn.session else "")
+
+
+def _repeat(call: Call, route: str, named: str | None, body: Mapping[str, Any]) -> RepeatMark | None:
+    """Clients built on the common SDKs repeat a request whose answer was lost, and count (R4.1)."""
+    count = call.headers.get("x-stainless-retry-count", "")
+    if named is None or not count.isdigit():
+        return None
+    return RepeatMark(key=repeats.key_of(call.principal, route, named, idempotency.fingerprint(body, {})), again=int(count) > 0)
 
 
 def headers_for(turn: Turn, conversation_id: str) -> dict[str, str]:
