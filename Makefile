@@ -10,7 +10,6 @@ CHECK := DATA_DIR=$(VENV)/checks $(BIN)/python
 .DEFAULT_GOAL := run
 
 run: $(VENV)/run.stamp          ## the whole site in one process, on http://127.0.0.1:8000; ARGS are those of `manage.py serve`
-	$(BIN)/python manage.py migrate --verbosity 0
 	$(BIN)/python manage.py serve $(ARGS)
 
 test: $(VENV)/dev.stamp tests/node/node_modules   ## all tests; ARGS are pytest's
