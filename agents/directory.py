@@ -73,6 +73,19 @@ async def refresh(seen: int | None = None) -> Catalog:
     return _current
 
 
+async def moved() -> bool:
+    """Looks at the database's counter; whether it had moved, and the snapshot with it."""
+    seen = await database.run(_counter)
+    if seen == _current.counter:
+        return False
+    await refresh(seen)
+    return True
+
+
+def _counter() -> int:
+    return CatalogVersion.objects.filter(pk=1).values_list("counter", flat=True).first() or 0
+
+
 def also_load(loader: Callable[[], object]) -> None:
     """Has `loader` read what a floor above keeps in memory by the catalog counter (prices), in the same hop, before the snapshot."""
     _loaders.append(loader)
@@ -82,7 +95,7 @@ def load() -> Catalog:
     """Reads everything anew; the counter first, so that a change during the reading is seen as one at the next turn."""
     global _current
     local = changes.local()
-    counter = CatalogVersion.objects.filter(pk=1).values_list("counter", flat=True).first() or 0
+    counter = _counter()
     by_name = versions.load_specs()
     for loader in _loaders:
         loader()

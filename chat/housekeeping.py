@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
+from agents import directory
 from agents.errors import SwitchboardError
 from chat import approvals, bell, idempotency, process, records, recovery, store, turns
 from chat.leases import leases
@@ -25,7 +26,7 @@ def ensure() -> None:
     if loop in _tasks:
         return
     process.register()
-    work = [_seconds, _leases, *([_bell] if settings.REDIS_URL else [])]
+    work = [_seconds, _leases, _catalog, *([_bell] if settings.REDIS_URL else [])]
     _tasks.clear()
     _tasks[loop] = [loop.create_task(_for_ever(step)) for step in work]
 
@@ -71,6 +72,12 @@ async def _leases() -> None:
     await approvals.expire()
     await idempotency.purge()
     await asyncio.sleep(_LEASE_S)
+
+
+async def _catalog() -> None:
+    """Hears of agents published and keys revoked by other processes within two seconds, also without a turn (OAI-10)."""
+    await asyncio.sleep(2 * _SECOND)
+    await directory.moved()
 
 
 async def _bell() -> None:

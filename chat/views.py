@@ -24,6 +24,8 @@ from chat.jsonbody import parse_object
 Envelope = Callable[[SwitchboardError, str], dict[str, Any]]
 _BUSY = frozenset(("request_in_progress", "session_busy"))
 _JSON = "application/json"
+_UNKNOWN_AGENT = frozenset(("agent_not_found", "model_not_found"))
+"""Before these go out, the database is asked whether another process has published something (acceptance of an edit at once)."""
 _ATTEMPTS = 4
 """A turn that finds the catalog changed is asked for anew; so many changes within one request do not happen."""
 
@@ -130,6 +132,10 @@ class WireView(APIView):
                 self.missing_scope(call, scope)
             try:
                 return await handler(call, **kwargs)
+            except SwitchboardError as error:
+                if error.code not in _UNKNOWN_AGENT or not await directory.moved():
+                    raise
+                call.principal = await self.principal_for(request)
             except CatalogChanged:
                 call.principal = await self.principal_for(request)
         raise SwitchboardError("store_unavailable")

@@ -21,6 +21,8 @@ agents:
   - {name: root, provider: fake, model: fake, description: Anybody who is signed in may use it.}
   - {name: private, provider: fake, model: fake, description: "The owner's, shared with the guest."}
   - {name: scripted, provider: scripted, model: demo}
+  - {name: careful, provider: fake, model: fake, tools: [{kind: clock, requires_approval: true}]}
+  - {name: supervised, provider: fake, model: fake, tools: [{kind: clock, requires_approval: true, approver: manager}]}
 """
 
 
