@@ -18,7 +18,7 @@ from agents.admin.base import ManagedAdmin, ReadOnly, person, shown
 from agents.admin.buttons import button, row_url
 from agents.errors import SwitchboardError
 from chat.admin import facts
-from chat.admin.steps import readable
+from chat.admin.parts import readable
 from chat.models import Approval
 
 COLOURS = {"Waiting": "warning", "Approved": "success", "Denied": "danger", "Expired": "default"}

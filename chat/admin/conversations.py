@@ -1,11 +1,13 @@
 """Conversations and their messages, to read. Managers see those of their agents (AG-4)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.paginator import InfinitePaginator
 
@@ -14,7 +16,7 @@ from agents.admin.base import ManagedAdmin, ReadOnly, shown
 from agents.admin.buttons import row_url
 from chat.admin import facts
 from chat.admin.filters import DaysFilter, with_id
-from chat.admin.steps import readable
+from chat.admin.parts import blocks_of
 from chat.models import ChatSession, Message
 
 MESSAGE_COLOURS = {"done": "success", "failed": "danger", "cancelled": "warning", "pending": "info"}
@@ -48,9 +50,8 @@ class ChatSessionAdmin(ReadOnly[ChatSession], ManagedAdmin[ChatSession]):
                 ("Cost", facts.money(session.cost_usd)),
                 ("Context now", f"{session.context_tokens:,} tokens"),
             ],
-            "transcript": [{"message": message, "blocks": blocks_of(message)} for message in reversed(newest)],
+            "transcript": [{"message": message, "blocks": blocks_of(message.parts)} for message in reversed(newest)],
             "left_out": max(0, session.messages.count() - len(newest)),
-            "can_open_runs": True,
         }
         return super().render_change_form(request, context, *args, **options)
 
@@ -83,7 +84,9 @@ class MessageAdmin(ReadOnly[Message], ManagedAdmin[Message]):
     search_help_text = "Words of the message"
     paginator = InfinitePaginator
     ordering = ("-pk",)
-    fields = ("conversation", "role", "status_shown", "text", "parts", "rating", "rating_comment", "in_history", "active", "created_at")
+    fields = (
+        ("conversation", "role", "status_shown", "created_at"), "content", ("rating", "rating_comment"), ("in_history", "active"),
+    )  # fmt: skip
 
     @shown("text")
     def said(self, message: Message) -> str:
@@ -95,37 +98,8 @@ class MessageAdmin(ReadOnly[Message], ManagedAdmin[Message]):
 
     @shown("conversation")
     def conversation(self, message: Message) -> str:
-        from django.utils.html import format_html
-
         return format_html('<a class="text-link" href="{}">{}</a>', row_url(message.session), facts.excerpt(str(message.session), 50))
 
-
-def blocks_of(message: Message) -> list[dict[str, Any]]:
-    """The parts of a message as blocks of a page: {"kind", "title", "text"}."""
-    return [block for part in message.parts if isinstance(part, dict) and (block := _block(part))]
-
-
-def _block(part: Mapping[str, Any]) -> dict[str, Any] | None:
-    match part.get("type"):
-        case "text" | "refusal":
-            return {"kind": "text", "text": part.get("text", "")}
-        case "reasoning":
-            return {"kind": "folded", "title": "Reasoning", "text": part.get("text", "")}
-        case "tool":
-            outcome = readable(part.get("error") or part.get("output"))
-            text = f"{readable(part.get('arguments', {}))}\n→ {outcome}"
-            return {"kind": "folded", "title": f"Tool {part.get('name', '')}", "text": text, "failed": not part.get("ok", True)}
-        case "tool_result":
-            return {
-                "kind": "folded",
-                "title": f"Result of {part.get('name') or part.get('call_id', '')}",
-                "text": readable(part.get("output")),
-            }
-        case "source":
-            return {"kind": "source", "title": part.get("title") or part.get("url", ""), "text": part.get("url", "")}
-        case "image" | "audio" | "file":
-            return {"kind": "file", "title": part.get("filename") or str(part["type"]).capitalize(), "text": part.get("media_type", "")}
-        case "output":
-            return {"kind": "folded", "title": f"Output {part.get('name', '')}", "text": readable(part.get("value"))}
-        case _:
-            return None
+    @shown("content")
+    def content(self, message: Message) -> SafeString:
+        return render_to_string("admin/chat/blocks.html", {"blocks": blocks_of(message.parts)})

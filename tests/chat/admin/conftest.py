@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from agents.models import Agent, Tool
+from agents.models import Agent
 from chat.models import Approval, ChatSession, Execution, Message
 from tests.agents.admin.conftest import admin, agent, owner, owners, provider, strangers
 
@@ -22,17 +22,15 @@ def session(agent: Agent, owner: User) -> ChatSession:
 
 @pytest.fixture
 def run(session: ChatSession, agent: Agent, owner: User) -> Execution:
-    """A run of two steps that sent a mail; the mail's token is masked."""
-    Tool.objects.create(name="send_mail", kind="clock", masked_arguments=["token"])
-    call = {"id": "p1", "name": "send_mail", "arguments": '{"to": "a@example.com", "token": "token-in-the-clear"}'}
+    """A run of two steps that sent a mail; the mail's token was masked when it was stored, what the model wrote was not."""
     run = Execution.objects.create(
         agent=agent, agent_name="helper", agent_version=1, session=session, owner=owner, principal="user:1", wire="run",
         status="success", message="Mail the numbers", response="I mailed them.", request_id="req_41", input_tokens=1200,
         output_tokens=34, duration_ms=1240, first_token_ms=380, model_used="demo-model", error_detail="",
         usage={"input_tokens": 1200, "output_tokens": 34, "model_calls": 2},
         steps=[
-            {"step": 1, "model": "demo-model", "finish_reason": "tool_calls", "text": "", "usage": {"input_tokens": 700}, "calls": [call]},
-            {"step": 2, "model": "demo-model", "finish_reason": "stop", "text": "I mailed them.", "usage": {}, "calls": []},
+            {"step": 1, "model": "demo-model", "finish_reason": "tool_calls", "usage": {"input_tokens": 700}},
+            {"step": 2, "model": "demo-model", "finish_reason": "stop", "usage": {}},
         ],
     )  # fmt: skip
     parts = [
@@ -40,7 +38,8 @@ def run(session: ChatSession, agent: Agent, owner: User) -> Execution:
         {"type": "reasoning", "block": 1, "text": "A mail is wanted."},
         {
             "type": "tool", "call_id": "srv_1", "provider_id": "p1", "name": "send_mail",
-            "arguments": {"to": "a@example.com", "token": "***"}, "client": False,
+            "arguments": {"to": "a@example.com", "token": "***"}, "raw": "token-in-the-clear",
+            "client": False,
             "output": None, "ok": False, "error": "The mailbox is full.", "duration_ms": 12,
         },
         {"type": "step", "step": 2, "model": "demo-model"},

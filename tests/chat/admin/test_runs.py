@@ -26,12 +26,25 @@ def test_a_run_is_told_step_by_step(owners: Client, run: Execution) -> None:
         assert text in html
 
 
-def test_masked_arguments_are_shown_to_nobody(admin: Client, run: Execution) -> None:
-    assert "token-in-the-clear" not in html_of(admin, row_url(run))
-    Message.objects.all().delete()
-    html = html_of(admin, row_url(run))
+def test_masked_arguments_are_shown_to_nobody(admin: Client, run: Execution, session: ChatSession) -> None:
+    pages = (run, session, session.messages.get(position=1))
+    html = "".join(html_of(admin, row_url(row)) for row in pages)
     assert "token-in-the-clear" not in html
     assert "a@example.com" in html
+
+
+def test_a_run_without_conversation_keeps_its_parts_itself(owners: Client, run: Execution) -> None:
+    """R6.3: stateless calls have no message."""
+    part = {"type": "text", "block": 1, "text": "Stateless words."}
+    Execution.objects.filter(pk=run.pk).update(session=None, steps=[{"step": 1, "model": "demo-model", "parts": [part]}])
+    assert "Stateless words." in html_of(owners, row_url(run))
+
+
+def test_what_was_saved_of_an_interrupted_run_is_shown(owners: Client, run: Execution) -> None:
+    """R12.5: partial text has no step of its own."""
+    Message.objects.all().delete()
+    Execution.objects.filter(pk=run.pk).update(session=None, steps=[{"step": 1, "parts": [{"type": "text", "block": 1, "text": "Half a"}]}])
+    assert "Half a" in html_of(owners, row_url(run))
 
 
 def test_the_error_detail_is_for_managers(owners: Client, run: Execution) -> None:
