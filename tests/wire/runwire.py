@@ -17,6 +17,7 @@ agents:
   - {name: run-reject, provider: fake, model: fake, turn_policy: reject}
   - {name: run-interrupt, provider: fake, model: fake, turn_policy: interrupt}
   - {name: run-single, provider: fake, model: fake, max_parallel_runs: 1}
+  - {name: run-narrow, provider: fake, model: fake, max_parallel_runs: 1, max_queued_chats: 1}
   - {name: run-disabled, provider: fake, model: fake, enabled: false}
   - {name: run-private, provider: fake, model: fake, access: private, owner: owner}
   - {name: run-clock, provider: scripted, model: demo-fast, tools: [{kind: clock, name: run_clock}]}
