@@ -26,13 +26,13 @@ class Answer(BaseModel):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def agents(server: Server) -> None:
-    openaiwire.prepare(server)
+def agents(any_server: Server) -> None:
+    openaiwire.prepare(any_server)
 
 
 @pytest.fixture
-def sdk(server: Server) -> Iterator[openai.OpenAI]:
-    with clients.sdk(server) as client:
+def sdk(any_server: Server) -> Iterator[openai.OpenAI]:
+    with clients.sdk(any_server) as client:
         yield client
 
 
@@ -140,10 +140,10 @@ def test_an_error_in_the_stream_is_raised(sdk: openai.OpenAI, upstream: FakeUpst
     }
 
 
-def test_401_and_404_raise_their_classes(server: Server, sdk: openai.OpenAI) -> None:
+def test_401_and_404_raise_their_classes(any_server: Server, sdk: openai.OpenAI) -> None:
     """OAI-59: with our message."""
     with (
-        clients.sdk(server, api_key="sk-nobody") as nobody,
+        clients.sdk(any_server, api_key="sk-nobody") as nobody,
         pytest.raises(openai.AuthenticationError, match="missing or invalid bearer token"),
     ):
         nobody.models.list()
@@ -165,11 +165,11 @@ def test_429_raises_its_class(new_server: Callable[..., Server]) -> None:
     slow.stop()
 
 
-def test_the_async_client_streams(server: Server) -> None:
+def test_the_async_client_streams(any_server: Server) -> None:
     """The other half of the SDK, with many at once."""
 
     async def all_at_once() -> list[str]:
-        async with openai.AsyncOpenAI(base_url=f"{server.base_url}/v1", api_key=server.keys["owner"], max_retries=0) as client:
+        async with openai.AsyncOpenAI(base_url=f"{any_server.base_url}/v1", api_key=any_server.keys["owner"], max_retries=0) as client:
             return list(await asyncio.gather(*(said(client) for _ in range(20))))
 
     async def said(client: openai.AsyncOpenAI) -> str:

@@ -46,6 +46,11 @@ class Plan:
     ignored: tuple[str, ...]
 
     @property
+    def opens(self) -> bool:
+        """Whether a new conversation begins."""
+        return self.conversation is not None and self.conversation.cache == "miss"
+
+    @property
     def headers(self) -> dict[str, str]:
         """What the answer carries beside the turn's own headers."""
         own = dict(self.conversation.headers) if self.conversation else {}

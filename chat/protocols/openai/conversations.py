@@ -132,9 +132,14 @@ async def instructions_of(session: SessionRef) -> tuple[str, ...]:
 
 def _first_instructions(session_id: UUID) -> tuple[str, ...]:
     labels = Execution.objects.filter(session_id=session_id).order_by("created_at").values_list("labels", flat=True).first()
+    return remember_instructions(session_id, tuple((labels or {}).get("instructions", ())))
+
+
+def remember_instructions(session_id: UUID, instructions: tuple[str, ...]) -> tuple[str, ...]:
+    """Keeps them at hand; they never change."""
     if len(_instructions) >= MAX_REMEMBERED:
         _instructions.clear()
-    return _instructions.setdefault(session_id, tuple((labels or {}).get("instructions", ())))
+    return _instructions.setdefault(session_id, instructions)
 
 
 @contextmanager

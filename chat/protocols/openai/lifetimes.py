@@ -17,6 +17,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from agents.database import run
+from chat import transcripts
 from chat.models import ChatSession, Execution
 
 logger = logging.getLogger("switchboard.openai")
@@ -45,6 +46,10 @@ class _Memory:
             self.alive.clear()
         self.alive[session_id] = time.monotonic() + settings.CHAT_CONVERSATION_TTL
 
+    def knows(self, session_id: UUID) -> bool:
+        """Its history is at hand, too: that of a deleted conversation is forgotten."""
+        return self.alive.get(session_id, 0.0) > time.monotonic() and transcripts.cache.get(session_id) is not None
+
     def must_count(self, most: int) -> bool:
         """Counting costs milliseconds: only when the limit may have been passed, by others too."""
         stale = bool(settings.REDIS_URL) and time.monotonic() - self.counted_s >= _RECOUNT_S
@@ -56,7 +61,7 @@ _memory = _Memory()
 
 async def is_alive(session_id: UUID) -> bool:
     """Whether it still has its name; one that was not used for its time loses it now. Raises database errors."""
-    if _memory.alive.get(session_id, 0.0) <= time.monotonic() and not await run(_kept_alive, session_id):
+    if not _memory.knows(session_id) and not await run(_kept_alive, session_id):
         return False
     _memory.remember(session_id)
     return True

@@ -13,6 +13,7 @@ from chat.protocols.openai import documents
 from chat.protocols.openai.asking import Asked, Plan, plan, read_headers
 from chat.protocols.openai.choice import choose, named, shown, usable
 from chat.protocols.openai.codec import Encoder, Form, completion
+from chat.protocols.openai.conversations import remember_instructions
 from chat.protocols.openai.errors import envelope
 from chat.protocols.openai.lifetimes import opened
 from chat.protocols.openai.schema import document
@@ -64,6 +65,9 @@ class ChatCompletionsView(OpenAIView):
         planned = await plan(call, body, request, asked, agent)
         try:
             turn = await start(planned.turn)
+            if planned.opens and turn.session is not None and not turn.replayed:
+                remember_instructions(turn.session.id, planned.turn.instructions)
+                await opened(turn.session.id)
             return await answer(call, request, asked, planned, turn)
         except SwitchboardError as error:
             error.headers = {**planned.headers, **error.headers}
@@ -81,8 +85,6 @@ class OpenApiView(OpenAIView):
 
 async def answer(call: Call, request: ChatRequest, asked: Asked, planned: Plan, turn: Turn) -> HttpResponseBase:
     """Chunks, or one object. Raises TurnError for a turn that ended badly before anything was sent."""
-    if turn.session is not None and planned.conversation is not None and planned.conversation.cache == "miss":
-        await opened(turn.session.id)
     headers = {**turn.headers, **planned.headers}
     agent, execution_id = planned.turn.agent, turn.execution_id
     form = Form(
