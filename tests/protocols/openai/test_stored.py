@@ -4,12 +4,14 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 
 from agents.access import Principal
+from agents.errors import SwitchboardError
 from chat.models import ChatSession, ClientCall, Execution
-from chat.protocols.openai import lifetimes
+from chat.protocols.openai import conversations, lifetimes
 from chat.protocols.openai.clientcalls import with_kept_steps
 from chat.protocols.openai.lifetimes import is_alive, opened
 from chat.protocols.openai.messages import Entry, parse_messages
@@ -45,6 +47,20 @@ async def test_a_kept_step_is_found_by_its_caller_and_agent_for_a_day() -> None:
 async def test_agents_without_tools_have_nothing_kept() -> None:
     entries = brought()
     assert await with_kept_steps(OWNER, agent(), entries) is entries
+
+
+async def test_a_store_that_is_down_is_no_miss(limits: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OAI-58."""
+
+    async def down(*_: object) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(conversations, "find_session", down)
+    with pytest.raises(SwitchboardError) as caught:
+        await conversations.look_up(OWNER, agent(), "c1")
+    assert (caught.value.code, caught.value.status) == ("store_unavailable", 503)
+    limits.CHAT_CONVERSATIONS_MAX = 0
+    assert (await conversations.look_up(OWNER, agent(), "c1")).cache == "off"
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""Conversations over two web processes on Redis and PostgreSQL (openai.md section 10; R12.4)."""
+
+import threading
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+import httpx2 as httpx
+import pytest
+
+from tests.support import clients
+from tests.support.server import Server
+from tests.support.upstream import FakeUpstream
+from tests.wire.openaiwire import PATH, ask, heard, stream, user
+
+pytestmark = [pytest.mark.live, pytest.mark.redis, pytest.mark.postgres]
+ANSWER = "Hello! How can I help?"
+
+
+@pytest.fixture
+def both(redis_pg_servers: tuple[Server, Server]) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    with clients.http(redis_pg_servers[0]) as one, clients.http(redis_pg_servers[1]) as other:
+        yield one, other
+
+
+@pytest.fixture
+def named() -> dict[str, str]:
+    return {"X-Conversation-Id": f"two-{uuid4()}"}
+
+
+def test_a_conversation_goes_on_anywhere(both: tuple[httpx.Client, httpx.Client], upstream: FakeUpstream, named: dict[str, str]) -> None:
+    """OAI-52: also for clients that resend everything."""
+    one, other = both
+    first = ask(one, "One", headers=named)
+    second = ask(other, "Two", headers=named)
+    assert (first.headers["x-conversation-cache"], second.headers["x-conversation-cache"]) == ("miss", "hit")
+    assert first.headers["x-session-id"] == second.headers["x-session-id"]
+    said = {"role": "assistant", "content": ANSWER}
+    stream(one, [*user("One"), said, *user("Two"), said, *user("Three")], headers=named)
+    assert [text for _, text in heard(upstream)] == ["One", ANSWER, "Two", ANSWER, "Three"]
+    ask(other, [*user("One"), said, *user("Other")], headers=named)
+    assert [text for _, text in heard(upstream)] == ["One", ANSWER, "Other"]
+    ask(one, "Last", headers=named)
+    assert [text for _, text in heard(upstream)] == ["One", ANSWER, "Other", ANSWER, "Last"]
+
+
+def test_one_turn_at_a_time_over_both(both: tuple[httpx.Client, httpx.Client], upstream: FakeUpstream, named: dict[str, str]) -> None:
+    """OAI-57, R8.4: also the very first ones."""
+    one, other = both
+    answers: list[httpx.Response] = []
+    slow = upstream.script(text="slow", slow_headers_ms=1000)
+    thread = threading.Thread(target=lambda: answers.append(ask(one, slow, headers=named)))
+    thread.start()
+    time.sleep(0.4)
+    second = ask(other, "Second", headers=named)
+    thread.join()
+    assert answers[0].headers["x-session-id"] == second.headers["x-session-id"]
+    assert [text for _, text in heard(upstream)] == [slow, "slow", "Second"]
+
+
+def test_an_answer_to_a_key_is_given_again_anywhere(both: tuple[httpx.Client, httpx.Client], upstream: FakeUpstream) -> None:
+    """R4.3."""
+    one, other = both
+    key = {"Idempotency-Key": str(uuid4())}
+    body = {"model": "root", "messages": user("Hello")}
+    first, again = one.post(PATH, json=body, headers=key), other.post(PATH, json=body, headers=key)
+    assert again.content == first.content
+    assert again.headers["idempotent-replayed"] == "true"
