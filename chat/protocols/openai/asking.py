@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 
+from agents.access import Principal
 from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
 from chat import idempotency, repeats
@@ -16,7 +17,7 @@ from chat.protocols.openai.conversations import Conversation, continuation, id_o
 from chat.protocols.openai.history import input_parts, provider_history, seeds, split
 from chat.protocols.openai.messages import Entry, check_pairs, check_user
 from chat.protocols.openai.serializers import ChatRequest, settle
-from chat.requests import RepeatMark, SessionRef, TurnRequest
+from chat.requests import Part, RepeatMark, Seed, SessionRef, TurnRequest
 from chat.views import Call
 
 ROUTE = "/v1/chat/completions"
@@ -81,14 +82,20 @@ async def plan(call: Call, body: Mapping[str, Any], request: ChatRequest, asked:
     settled = settle(request, agent)
     entries = await checked(request.entries, agent, call.principal)
     conversation = await look_up(call.principal, agent, asked.conversation_id) if asked.conversation_id else None
+    said = await _said(call.principal, agent, entries, settled.instructions, conversation)
     shaping = {name: call.headers[name] for name in _SHAPING if name in call.headers}
     key = call.headers.get("idempotency-key")
     turn = TurnRequest(
         principal=call.principal,
         agent=agent,
         wire="openai",
-        parts=(),
-        instructions=settled.instructions,
+        parts=said.parts,
+        session=said.session,
+        history=said.history,
+        seed=said.seed,
+        cut_position=said.cut_position,
+        lock_id=conversation.lock_id if conversation else None,
+        instructions=said.instructions,
         sampling=settled.sampling,
         tools=not asked.task,
         client_tools=() if asked.task else settled.client_tools,
@@ -98,13 +105,15 @@ async def plan(call: Call, body: Mapping[str, Any], request: ChatRequest, asked:
         repair_calls=0 if request.stream else 1,
         whole=not request.stream,
         timeout_s=settings.CHAT_REQUEST_TIMEOUT,
+        keep_on_leave=said.session is not None,
+        forget_failure=said.session is not None,
         busy="reject" if conversation and settings.CONVERSATION_BUSY == "reject" else None,
         idempotency=idempotency.claim_for(call.principal, ROUTE, agent.name, key, body, shaping),
         repeat=_repeat(call, body, shaping, asked),
-        labels={**request.labels, **_labels(call.headers, asked)},
+        labels={**request.labels, **_labels(call.headers, asked), **said.labels},
         request_id=call.request_id,
     )
-    return Plan(turn=await _with_messages(turn, entries, conversation), conversation=conversation, ignored=settled.ignored)
+    return Plan(turn=turn, conversation=conversation, ignored=settled.ignored)
 
 
 def _repeat(call: Call, body: Mapping[str, Any], shaping: Mapping[str, str], asked: Asked) -> RepeatMark | None:
@@ -122,38 +131,37 @@ def _labels(headers: Mapping[str, str], asked: Asked) -> dict[str, str]:
     return {**found, "task": asked.task} if asked.task else found
 
 
-async def _with_messages(turn: TurnRequest, entries: Sequence[Entry], conversation: Conversation | None) -> TurnRequest:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What was said, here and before, as fields of TurnRequest."""
+
+    parts: tuple[Part, ...]
+    instructions: tuple[str, ...]
+    session: SessionRef | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    seed: tuple[Seed, ...] = ()
+    cut_position: int | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def _said(
+    principal: Principal, agent: AgentSpec, entries: Sequence[Entry], instructions: tuple[str, ...], conversation: Conversation | None
+) -> Said:
     session = conversation.session if conversation else None
-    if conversation is not None and session is not None and conversation.cache == "hit":
-        return await _continued(turn, entries, session)
-    check_user(entries)
-    check_pairs(entries)
-    before, new = split(await with_kept_steps(turn.principal, turn.agent, entries))
-    if session is not None:
-        return _opening(turn, before, new, session)
-    lock_id = conversation.lock_id if conversation else None
-    return replace(turn, parts=input_parts(new), history=provider_history(before), lock_id=lock_id)
+    if conversation is not None:
+        if session is not None and conversation.cache == "hit":
+            return await _continued(agent, entries, session)
+        check_user(entries)
+        check_pairs(entries)
+    before, new = split(await with_kept_steps(principal, agent, entries))
+    if session is None:
+        return Said(parts=input_parts(new), history=provider_history(before), instructions=instructions)
+    labels = {"instructions": list(instructions)} if instructions else {}
+    return Said(session=session, parts=input_parts(new), seed=seeds(before), instructions=instructions, labels=labels)
 
 
-async def _continued(turn: TurnRequest, entries: Sequence[Entry], session: SessionRef) -> TurnRequest:
-    """A hit: instructions are those the conversation was opened with."""
-    more = await continuation(session, entries, turn.agent)
-    instructions = await instructions_of(session) if turn.agent.caller_instructions else ()
-    return replace(
-        turn,
-        session=session,
-        parts=more.parts,
-        cut_position=more.cut_position,
-        seed=more.seed,
-        instructions=instructions,
-        keep_on_leave=True,
-        forget_failure=True,
-    )
-
-
-def _opening(turn: TurnRequest, before: Sequence[Entry], new: Sequence[Entry], session: SessionRef) -> TurnRequest:
-    """A miss: the transcript starts from the request's messages, and the first turn keeps the instructions (OAI-53)."""
-    labels = {**turn.labels, "instructions": list(turn.instructions)} if turn.instructions else turn.labels
-    return replace(
-        turn, session=session, parts=input_parts(new), seed=seeds(before), labels=labels, keep_on_leave=True, forget_failure=True
-    )
+async def _continued(agent: AgentSpec, entries: Sequence[Entry], session: SessionRef) -> Said:
+    """A hit: instructions are those the conversation was opened with, and kept with (OAI-53)."""
+    more = await continuation(session, entries, agent)
+    instructions = await instructions_of(session) if agent.caller_instructions else ()
+    return Said(session=session, parts=more.parts, seed=more.seed, cut_position=more.cut_position, instructions=instructions)
