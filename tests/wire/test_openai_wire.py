@@ -1,6 +1,6 @@
 """The OpenAI wire over plain HTTP: paths, headers, errors, parameters, tools, formats (openai.md sections 1 to 9 and 11)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -456,3 +456,28 @@ def test_background_calls_of_a_front_end(client: httpx.Client, upstream: FakeUps
         assert "tools" not in upstream.last["body"]
     ask(client, "### Task: real work", model="oai-mixed")
     assert [tool["function"]["name"] for tool in upstream.last["body"]["tools"]] == ["oai_clock"]
+
+
+# Which agent answers
+
+
+def test_clients_with_a_hard_coded_model(new_server: Callable[..., Server]) -> None:
+    """OAI-12, OAI-14: the fallback answers under the name that was asked for."""
+    server = new_server(env={"CHAT_UNKNOWN_MODEL": "fallback", "CHAT_DEFAULT_AGENT": "private"})
+    with clients.http(server) as owner, clients.http(server, "stranger") as stranger:
+        answer = ask(owner, "Hello", model="gpt-4")
+        assert (answer.json()["model"], answer.headers["x-switchboard-agent"]) == ("gpt-4", "private")
+        unnamed = owner.post(PATH, json={"messages": user("Hello")})
+        assert (unnamed.json()["model"], unnamed.headers["x-switchboard-agent"]) == ("private", "private")
+        assert error(ask(stranger, "Hello", model="gpt-4")) == (404, "model_not_found", "model")
+    server.stop()
+
+
+def test_a_pinned_agent(new_server: Callable[..., Server]) -> None:
+    """OAI-3, OAI-13."""
+    server = new_server(env={"CHAT_AGENT": "scripted", "CHAT_OWNED_BY": "acme"})
+    with clients.http(server) as client:
+        assert [(model["id"], model["owned_by"]) for model in client.get("/v1/models").json()["data"]] == [("scripted", "acme")]
+        assert error(ask(client, "Hello", model="root")) == (404, "model_not_found", "model")
+        assert client.post(PATH, json={"messages": user("Hello")}).headers["x-switchboard-agent"] == "scripted"
+    server.stop()
