@@ -1,5 +1,6 @@
 """`response_format` of a request (OAI-31): text, any JSON, or JSON of a schema that can be checked."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -18,12 +19,23 @@ _kind = one_of("text", "json_object", "json_schema")
 
 
 def parse_format(value: Any) -> Mapping[str, Any] | None:
-    """The format as providers take it, unknown keys left out; None when there is none. Raises SwitchboardError (400)."""
+    """The format as providers take it, unknown keys left out; None when there is none. Raises SwitchboardError (400).
+
+    Whether a schema is one is asked by check_schema(), since that may take long.
+    """
     if value is None:
         return None
     chosen = mapping(value, "response_format")
     kind = _kind(chosen.get("type"), "response_format.type")
     return {"type": kind} if kind != "json_schema" else {"type": kind, "json_schema": _named_schema(chosen.get("json_schema"))}
+
+
+async def check_schema(chosen: Mapping[str, Any] | None) -> None:
+    """Raises invalid_schema. In a thread: a large schema takes seconds, and others are being answered meanwhile."""
+    if chosen is None or "json_schema" not in chosen:
+        return
+    if problem := await asyncio.to_thread(_problem, orjson.dumps(chosen["json_schema"]["schema"])):
+        raise _bad(problem)
 
 
 def _named_schema(value: Any) -> dict[str, Any]:
@@ -39,11 +51,8 @@ def _named_schema(value: Any) -> dict[str, Any]:
 def _schema(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _bad("the schema must be an object")
-    encoded = orjson.dumps(value)
-    if len(encoded) > MAX_SCHEMA_BYTES:
-        raise _bad(f"the schema must have at most {MAX_SCHEMA_BYTES} bytes, got {len(encoded)}")
-    if problem := _problem(encoded):
-        raise _bad(problem)
+    if (size := len(orjson.dumps(value))) > MAX_SCHEMA_BYTES:
+        raise _bad(f"the schema must have at most {MAX_SCHEMA_BYTES} bytes, got {size}")
     return value
 
 

@@ -15,6 +15,7 @@ from chat.protocols.openai.choice import choose, named, shown, usable
 from chat.protocols.openai.codec import Encoder, Form, completion
 from chat.protocols.openai.conversations import remember_instructions
 from chat.protocols.openai.errors import envelope
+from chat.protocols.openai.formats import check_schema
 from chat.protocols.openai.lifetimes import opened
 from chat.protocols.openai.schema import document
 from chat.protocols.openai.serializers import ChatRequest, parse
@@ -58,6 +59,7 @@ class ChatCompletionsView(OpenAIView):
     async def post(self, call: Call) -> HttpResponseBase:
         body = call.json()
         request = parse(body)
+        await check_schema(request.response_format)
         asked = read_headers(call.headers, request)
         call.principal.check_scope("run")
         agent = choose(call.principal, (await directory.catalog()).by_name, request.model)

@@ -1,5 +1,6 @@
 """What a request may hold, row by row (sections 4 to 7 of the contract)."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.errors import SwitchboardError
 from agents.specs import Sampling
+from chat.protocols.openai.formats import check_schema
 from chat.protocols.openai.serializers import ChatRequest, parse, settle
 from tests.protocols.openai.agents import CLOCK, agent
 
@@ -19,12 +21,14 @@ OBJECT = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
 def ask(**fields: Any) -> ChatRequest:
-    return parse({"model": "root", "messages": HELLO, **fields})
+    request = parse({"model": "root", "messages": HELLO, **fields})
+    asyncio.run(check_schema(request.response_format))
+    return request
 
 
 def refused(**fields: Any) -> SwitchboardError:
     with pytest.raises(SwitchboardError) as caught:
-        parse({"model": "root", "messages": HELLO, **fields})
+        ask(**fields)
     assert caught.value.status == 400
     return caught.value
 
@@ -467,7 +471,9 @@ def test_any_json_is_either_a_request_or_a_refusal(body: dict[str, Any]) -> None
 
 def refusal_of(body: dict[str, Any]) -> SwitchboardError | None:
     try:
-        settle(parse(body), agent(tools=(CLOCK,)))
+        request = parse(body)
+        settle(request, agent(tools=(CLOCK,)))
+        asyncio.run(check_schema(request.response_format))
     except SwitchboardError as error:
         return error
     return None
