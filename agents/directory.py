@@ -42,6 +42,7 @@ class Catalog:
     by_id: Mapping[UUID, AgentSpec] = field(default_factory=dict)
     max_body_bytes: int = 0
     scrubber: Scrubber = field(default_factory=lambda: Scrubber((), lambda key: False))
+    key_hashes: frozenset[str] = frozenset()
     keys: dict[str, Principal] = field(default_factory=dict)
     users: dict[int, User | None] = field(default_factory=dict)
 
@@ -106,6 +107,7 @@ def load() -> Catalog:
         by_id={spec.id: spec for spec in by_name.values() if spec.id},
         max_body_bytes=max(map(body_limit, by_name.values()), default=0),
         scrubber=Scrubber(_secrets(by_name), _is_site_key),
+        key_hashes=frozenset(ApiKey.objects.filter(revoked_at=None).values_list("hash", flat=True)),
     )
     return _current
 
@@ -182,11 +184,20 @@ def _secrets(agents: Mapping[str, AgentSpec]) -> list[str]:
     found = [settings.CHAT_API_KEY]
     for agent in agents.values():
         for model in agent.models:
-            found += [model.provider.api_key, *model.provider.headers.values()]
+            found += [model.provider.api_key, *_secret_headers(model.provider.headers)]
         for tool in agent.tools:
             found += tool.secrets.values()
     return [secret for secret in found if len(secret) >= 8]
 
 
+_PLAIN_HEADERS = frozenset(("accept", "content-type", "user-agent", "http-referer", "x-title"))
+
+
+def _secret_headers(headers: Mapping[str, str]) -> list[str]:
+    """Values of headers that may be credentials, and the credential alone of `Bearer x`."""
+    values = [value for name, value in headers.items() if name.lower() not in _PLAIN_HEADERS]
+    return values + [value.partition(" ")[2] for value in values]
+
+
 def _is_site_key(key: str) -> bool:
-    return hash_key(key) in _current.keys
+    return hash_key(key) in _current.key_hashes

@@ -1,12 +1,13 @@
 """Structured output (OAI-31 to OAI-33): which format binds the answer, and whether the answer keeps to it."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+import jsonschema_rs
 import orjson
 
 from agents.specs import AgentSpec
-from agents.tools.arguments import check_arguments
 from chat.requests import TurnRequest
 
 
@@ -29,8 +30,23 @@ def parsed(text: str, wanted: Mapping[str, Any]) -> tuple[Any, str]:
     except orjson.JSONDecodeError as error:
         return None, f"It is not valid JSON (at position {error.pos})."
     if wanted["type"] == "json_schema":
-        return value, check_arguments(wanted["json_schema"]["schema"], value) or ""
+        return value, _mismatch(orjson.dumps(wanted["json_schema"]["schema"]), value)
     return value, "" if isinstance(value, dict) else "It is not a JSON object."
+
+
+def _mismatch(schema: bytes, value: Any) -> str:
+    """Callers write these schemas, so the patterns in them run on an engine without exponential backtracking."""
+    error = next(iter(_validator(schema).iter_errors(value)), None)
+    return "" if error is None else error.message[:500]
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Any:
+    return jsonschema_rs.validator_for(orjson.loads(schema), retriever=_refuse)
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri} is not part of the schema")
 
 
 def repair_messages(text: str, problem: str) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ def settle(call: ServerCall, outcome: ToolOutcome, duration_ms: int, emit: Emit,
 def _part(call: ServerCall) -> dict[str, Any]:
     return {
         "type": "tool", "call_id": call.id, "provider_id": call.provider_id, "name": call.tool.name, "arguments": call.shown(),
-        "raw": directory.current().scrubber.text(call.raw), "client": False,
+        "raw": "" if call.tool.masked else directory.current().scrubber.text(call.raw), "client": False,
     }  # fmt: skip
 
 
