@@ -63,9 +63,8 @@ def filled_data_dir(tmp_path_factory: pytest.TempPathFactory, upstream: "FakeUps
     return folder, cast.fill(Server(folder).env, upstream.url)
 
 
-@pytest.fixture(scope="session")
-def new_server(tmp_path_factory: pytest.TempPathFactory, filled_data_dir: tuple[Path, dict[str, str]]) -> Iterator[NewServer]:
-    """Starts another embedded server with a fresh cast: `new_server(kind="daphne", env={...})`; all are stopped at the end."""
+def factory(tmp_path_factory: pytest.TempPathFactory, filled_data_dir: tuple[Path, dict[str, str]]) -> Iterator[NewServer]:
+    """Starts embedded servers with a fresh cast, `new_server(kind="daphne", env={...})`, and ends them when the fixture ends."""
     with ExitStack() as stack:
 
         def start(kind: ServerKind = "uvicorn", env: dict[str, str] | None = None) -> Server:
@@ -78,15 +77,21 @@ def new_server(tmp_path_factory: pytest.TempPathFactory, filled_data_dir: tuple[
         yield start
 
 
+new_server = pytest.fixture(factory, name="new_server")
+"""For one test."""
+lasting_server = pytest.fixture(factory, name="lasting_server", scope="session")
+"""For fixtures that many tests share."""
+
+
 @pytest.fixture(scope="session")
-def server(new_server: NewServer) -> Server:
+def server(lasting_server: NewServer) -> Server:
     """The embedded server on uvicorn that most wire tests share."""
-    return new_server()
+    return lasting_server()
 
 
 @pytest.fixture(scope="session")
-def daphne_server(new_server: NewServer) -> Server:
-    return new_server("daphne")
+def daphne_server(lasting_server: NewServer) -> Server:
+    return lasting_server("daphne")
 
 
 @pytest.fixture(scope="session", params=["uvicorn", "daphne"])

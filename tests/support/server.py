@@ -31,7 +31,7 @@ class Server:
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
+        self.kill()
 
     @property
     def base_url(self) -> str:

@@ -210,17 +210,17 @@ def test_two_first_turns_open_one_conversation(client: httpx.Client, upstream: F
 
 
 @pytest.fixture(scope="module")
-def small(new_server: NewServer) -> Iterator[Server]:
+def small(lasting_server: NewServer) -> Iterator[Server]:
     """At most two conversations, which live for two seconds; busy ones are refused."""
-    server = new_server(env={"CHAT_CONVERSATIONS_MAX": "2", "CHAT_CONVERSATION_TTL": "2s", "CONVERSATION_BUSY": "reject"})
+    server = lasting_server(env={"CHAT_CONVERSATIONS_MAX": "2", "CHAT_CONVERSATION_TTL": "2s", "CONVERSATION_BUSY": "reject"})
     openaiwire.prepare(server)
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="module")
-def off(new_server: NewServer) -> Iterator[Server]:
-    server = new_server(env={"CHAT_CONVERSATIONS_MAX": "0", "CONVERSATION_BUSY": "reject"})
+def off(lasting_server: NewServer) -> Iterator[Server]:
+    server = lasting_server(env={"CHAT_CONVERSATIONS_MAX": "0", "CONVERSATION_BUSY": "reject"})
     yield server
     server.stop()
 

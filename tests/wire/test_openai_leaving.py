@@ -32,9 +32,9 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def hasty(new_server: Callable[..., Server]) -> Iterator[Server]:
-    """Requests take at most a second, streams are committed after half of one, and kept alive four times a second."""
-    server = new_server(env={"CHAT_REQUEST_TIMEOUT": "3s", "CHAT_COMMIT_SECONDS": "1s", "CHAT_KEEPALIVE_SECONDS": "1s"})
+def hasty(lasting_server: Callable[..., Server]) -> Iterator[Server]:
+    """Requests take at most three seconds; streams are committed after one, and kept alive every second."""
+    server = lasting_server(env={"CHAT_REQUEST_TIMEOUT": "3s", "CHAT_COMMIT_SECONDS": "1s", "CHAT_KEEPALIVE_SECONDS": "1s"})
     openaiwire.prepare(server)
     yield server
     server.stop()

@@ -25,9 +25,9 @@ def script(**written: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def hasty(new_server: NewServer) -> Server:
+def hasty(lasting_server: NewServer) -> Server:
     """A server of two seconds' patience that commits streams after one."""
-    return new_server(env={"CHAT_REQUEST_TIMEOUT": "2s", "CHAT_COMMIT_SECONDS": "1", "CHAT_KEEPALIVE_SECONDS": "1"})
+    return lasting_server(env={"CHAT_REQUEST_TIMEOUT": "2s", "CHAT_COMMIT_SECONDS": "1", "CHAT_KEEPALIVE_SECONDS": "1"})
 
 
 @pytest.fixture
