@@ -53,12 +53,12 @@ async def decide(
 async def _decide(
     row: Execution, agent: AgentSpec | None, tool_call_id: str, principal: Principal, verdict: str, reason: str, arguments: Any
 ) -> Decision:
-    pending = await run(_write, row.id, tool_call_id, verdict, reason, arguments, principal.user_id)
+    is_new, pending = await run(_write, row.id, tool_call_id, verdict, reason, arguments, principal.user_id)
     status = row.status
-    if pending == 0 and row.status == "paused" and agent is not None:
+    if is_new and pending == 0 and row.status == "paused" and agent is not None:
         await resume(row, agent, principal)
         status = "running"
-    return Decision(execution_id=row.id, tool_call_id=tool_call_id, decision=verdict, status=status, pending=max(0, pending))
+    return Decision(execution_id=row.id, tool_call_id=tool_call_id, decision=verdict, status=status, pending=pending)
 
 
 def _row(execution_id: UUID) -> Execution | None:
@@ -91,8 +91,8 @@ def _check_arguments(row: Execution, agent: AgentSpec | None, tool_call_id: str,
 
 
 @transaction.atomic
-def _write(execution_id: UUID, tool_call_id: str, verdict: str, reason: str, arguments: Any, user_id: int | None) -> int:
-    """Writes the decision by compare-and-set; returns how many are pending, -1 when the same decision stood already."""
+def _write(execution_id: UUID, tool_call_id: str, verdict: str, reason: str, arguments: Any, user_id: int | None) -> tuple[bool, int]:
+    """Writes the decision by compare-and-set; whether it is new (or stood already), and how many are pending."""
     open_row = Approval.objects.filter(execution_id=execution_id, tool_call_id=tool_call_id, decision="")
     decided = open_row.update(
         decision=verdict, reason=reason, decided_arguments=arguments, decided_by_id=user_id, decided_at=datetime.now(UTC)
@@ -100,8 +100,7 @@ def _write(execution_id: UUID, tool_call_id: str, verdict: str, reason: str, arg
     if not decided:
         if _approval(execution_id, tool_call_id).decision != verdict:
             raise TurnError("already_decided")
-        return -1
-    return Approval.objects.filter(execution_id=execution_id, decision="").count()
+    return bool(decided), Approval.objects.filter(execution_id=execution_id, decision="").count()
 
 
 async def _agent_of(row: Execution) -> AgentSpec | None:

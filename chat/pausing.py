@@ -60,6 +60,7 @@ def paused_state(turn: "Turn", end: Paused) -> dict[str, Any]:
         "request": {name: getattr(request, name) for name in _REQUEST},
         "sampling": asdict(request.sampling),
         "client_tools": [asdict(tool) for tool in request.client_tools],
+        "notice": request.agent.approval_notice,
         "message_id": str(turn.begin.message_id),
         "assistant_id": str(turn.assistant_id),
         "position": turn.began.position,

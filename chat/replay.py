@@ -161,7 +161,7 @@ def _end(row: Execution) -> TurnEvent | None:
         case Execution.Status.FAILED | Execution.Status.SKIPPED:
             return TurnFailed(code=row.error_code or "run_failed", message=row.error, status=_status(row.error_code), **final)
         case Execution.Status.PAUSED:
-            return TurnPaused(approvals=stored_approvals(row), notice="", **sums)
+            return TurnPaused(approvals=stored_approvals(row), notice=(row.paused_state or {}).get("notice", ""), **sums)
         case _:
             return None
 
