@@ -29,6 +29,7 @@ def test_without_redis_it_is_not_ready(new_server: NewServer) -> None:
         assert client.get("/healthz").status_code == 200
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_without_a_database_it_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone() -> None:
         raise OperationalError("the database is gone")
