@@ -35,6 +35,8 @@ class Principal:
     rpm: int | None = None
     tpm: int | None = None
     expires_at_s: float | None = None
+    catalog_counter: int = 0
+    """The catalog this principal was read from: a turn begins only if that is still the current one."""
     pinned: frozenset[str] | None = field(default=None)
     """Only these agent names, where a server was started for some agents alone (OAI-5a)."""
 
@@ -55,9 +57,7 @@ def may_use(principal: Principal, agent: AgentSpec) -> bool:
     everyones = principal.kind in ("anonymous", "static", "system")
     own = principal.is_admin or agent.owner_id == principal.user_id is not None or principal.user_id in agent.manager_ids
     signed_in = agent.access == "signed_in" and principal.user_id is not None
-    shared = agent.access == "shared" and (
-        principal.user_id in agent.shared_user_ids or bool(principal.group_ids & agent.shared_group_ids)
-    )
+    shared = agent.access == "shared" and (principal.user_id in agent.shared_user_ids or bool(principal.group_ids & agent.shared_group_ids))
     return allowed & pinned & (everyones | own | signed_in | shared)
 
 

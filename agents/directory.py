@@ -175,6 +175,7 @@ def _load_user(user_id: int) -> User | None:
         is_admin=person.is_superuser,
         group_ids=frozenset(person.groups.values_list("pk", flat=True)),
         fallback_agent=profile.default_agent.name if profile and profile.default_agent else "",
+        catalog_counter=_current.counter,
     )
     return User(principal=principal, generation=profile.token_generation if profile else 0)
 

@@ -28,11 +28,17 @@ class CatalogVersion(models.Model):
 
     counter = models.BigIntegerField(default=1)
 
+    def __str__(self) -> str:
+        return str(self.counter)
+
 
 class FirstStart(models.Model):
     """A row for each part of the first start that was made (1: agents, 2: administrator). What was deleted does not come back."""
 
     made_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 class Provider(models.Model):
@@ -48,7 +54,11 @@ class Provider(models.Model):
     name = models.CharField(max_length=64, unique=True, validators=[check_name])
     kind = models.CharField(max_length=32, choices=Kind.choices, default=Kind.OPENAI_COMPATIBLE)
     base_url = models.CharField(
-        "base URL", max_length=500, blank=True, validators=[check_base_url], help_text="Up to and including /v1. Empty: the vendor's own address."
+        "base URL",
+        max_length=500,
+        blank=True,
+        validators=[check_base_url],
+        help_text="Up to and including /v1. Empty: the vendor's own address.",
     )
     api_key = EncryptedTextField(blank=True, help_text="Stored encrypted, never shown again. Leave empty to keep the present one.")
     headers = EncryptedTextField(blank=True, help_text='Extra request headers as JSON, for example {"X-Team": "ops"}. Stored encrypted.')
@@ -113,7 +123,9 @@ class Agent(models.Model):
         JSON_SCHEMA = "json_schema", "JSON that matches the schema below"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=64, unique=True, validators=[check_name], help_text="What callers write as `model`. Letters, digits, . _ -")
+    name = models.CharField(
+        max_length=64, unique=True, validators=[check_name], help_text="What callers write as `model`. Letters, digits, . _ -"
+    )
     display_name = models.CharField(max_length=80, blank=True)
     description = models.CharField(max_length=500, blank=True)
     avatar = models.CharField("avatar emoji", max_length=16, blank=True)
@@ -133,20 +145,28 @@ class Agent(models.Model):
     allowed_models = models.JSONField(default=list, blank=True, help_text="Other models callers may ask for on the agents API.")
     unsupported_parameters = models.JSONField(default=list, blank=True, help_text="Request parameters this model does not know.")
     max_steps = models.PositiveSmallIntegerField(default=20, validators=[MinValueValidator(1), MaxValueValidator(100)])
-    run_timeout_s = models.PositiveIntegerField("run timeout of tasks (s)", default=3600, validators=[MinValueValidator(1), MaxValueValidator(86_400)])
-    turn_policy = models.CharField("second turn on a busy conversation", max_length=16, choices=TurnPolicy.choices, default=TurnPolicy.QUEUE)
+    run_timeout_s = models.PositiveIntegerField(
+        "run timeout of tasks (s)", default=3600, validators=[MinValueValidator(1), MaxValueValidator(86_400)]
+    )
+    turn_policy = models.CharField(
+        "second turn on a busy conversation", max_length=16, choices=TurnPolicy.choices, default=TurnPolicy.QUEUE
+    )
     max_parallel_runs = models.PositiveIntegerField(default=0, help_text="Turns at a time over all wires. 0: no limit.")
     max_queued_chats = models.PositiveIntegerField(default=20)
     max_parallel_tasks = models.PositiveIntegerField(default=10, validators=[MinValueValidator(1)])
     max_queued_tasks = models.PositiveIntegerField(default=1000)
-    client_tools = models.CharField(max_length=8, choices=[("pass", "Pass to the model"), ("ignore", "Ignore"), ("list", "Only those named below")], default="pass")
+    client_tools = models.CharField(
+        max_length=8, choices=[("pass", "Pass to the model"), ("ignore", "Ignore"), ("list", "Only those named below")], default="pass"
+    )
     client_tool_names = models.JSONField(default=list, blank=True)
     caller_instructions = models.BooleanField("callers may add instructions", default=True)
     show_reasoning = models.BooleanField("show reasoning to callers", default=False)
     accept_images = models.BooleanField("accept images", default=False)
     accept_audio = models.BooleanField("model takes audio", default=False)
     accept_files = models.BooleanField("model takes files", default=False)
-    max_body_bytes = models.PositiveIntegerField("body limit (bytes)", default=0, help_text="0: the site's limit, or 10 MiB when images are accepted.")
+    max_body_bytes = models.PositiveIntegerField(
+        "body limit (bytes)", default=0, help_text="0: the site's limit, or 10 MiB when images are accepted."
+    )
     output_mode = models.CharField(max_length=16, choices=OutputMode.choices, default=OutputMode.TEXT)
     output_schema = models.JSONField(null=True, blank=True)
     approval_notice = models.CharField(max_length=500, default="This step needs approval before it can continue.")
@@ -254,6 +274,9 @@ class UserProfile(models.Model):
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="profile")
     default_agent = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     token_generation = models.PositiveIntegerField(default=0, help_text="Raising it signs the user out everywhere.")
+
+    def __str__(self) -> str:
+        return str(self.user)
 
 
 class Attachment(models.Model):

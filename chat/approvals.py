@@ -1,7 +1,10 @@
 """Deciding what waits for approval (R15): compare-and-set decisions; when nothing is pending, the same execution goes on."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -13,16 +16,21 @@ from agents.errors import SwitchboardError
 from agents.models import Agent, AgentVersion
 from agents.specs import AgentSpec
 from agents.tools.arguments import check_arguments
-from chat import cancelling, loop, pausing, process, records, turns
+from chat import loop, pausing, process, records, turns
+from chat.cancelling import cancel
 from chat.claims import Entered
+from chat.endings import end_stored
 from chat.errors import TurnError
 from chat.eventlog import Log, registry
 from chat.events import ApprovalResolved, TurnEvent, TurnResumed
 from chat.lateend import announce
 from chat.leases import leases
 from chat.models import Approval, ChatSession, Execution
-from chat.requests import SessionRef
+from chat.sessions import ref_of
 from chat.store import run
+
+logger = logging.getLogger("switchboard.approvals")
+_REVIVE_AFTER = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +61,10 @@ async def decide(
 async def _decide(
     row: Execution, agent: AgentSpec | None, tool_call_id: str, principal: Principal, verdict: str, reason: str, arguments: Any
 ) -> Decision:
-    is_new, pending = await run(_write, row.id, tool_call_id, verdict, reason, arguments, principal.user_id)
+    pending = await run(_write, row.id, tool_call_id, verdict, reason, arguments, principal.user_id)
     status = row.status
-    if is_new and pending == 0 and row.status == "paused" and agent is not None:
-        await resume(row, agent, principal)
+    if pending == 0 and status == "paused" and agent is not None:
+        await resume(row, agent)
         status = "running"
     return Decision(execution_id=row.id, tool_call_id=tool_call_id, decision=verdict, status=status, pending=pending)
 
@@ -66,14 +74,15 @@ def _row(execution_id: UUID) -> Execution | None:
 
 
 def _approval(execution_id: UUID, tool_call_id: str) -> Approval:
-    approval = Approval.objects.filter(execution_id=execution_id, tool_call_id=tool_call_id).first()
+    known = tool_call_id.isprintable()  # PostgreSQL takes no NUL in a parameter (R0.2)
+    approval = Approval.objects.filter(execution_id=execution_id, tool_call_id=tool_call_id).first() if known else None
     if approval is None:
         raise TurnError("approval_not_found")
     return approval
 
 
 def _check_approver(row: Execution, agent: AgentSpec | None, principal: Principal, approval: Approval) -> None:
-    manages = principal.is_admin or (agent is not None and may_manage(principal, agent))
+    manages = "manage" in principal.scopes and (principal.is_admin or (agent is not None and may_manage(principal, agent)))
     own = principal.key == row.principal if row.owner_id is None else principal.user_id == row.owner_id
     if not (manages or (own and approval.approver == "caller")):
         raise TurnError("not_an_approver")
@@ -91,16 +100,16 @@ def _check_arguments(row: Execution, agent: AgentSpec | None, tool_call_id: str,
 
 
 @transaction.atomic
-def _write(execution_id: UUID, tool_call_id: str, verdict: str, reason: str, arguments: Any, user_id: int | None) -> tuple[bool, int]:
-    """Writes the decision by compare-and-set; whether it is new (or stood already), and how many are pending."""
+def _write(execution_id: UUID, tool_call_id: str, verdict: str, reason: str, arguments: Any, user_id: int | None) -> int:
+    """Writes the decision by compare-and-set; returns how many are pending. One at a time per run: the last one sees zero."""
+    Execution.objects.select_for_update().get(id=execution_id)
     open_row = Approval.objects.filter(execution_id=execution_id, tool_call_id=tool_call_id, decision="")
     decided = open_row.update(
         decision=verdict, reason=reason, decided_arguments=arguments, decided_by_id=user_id, decided_at=datetime.now(UTC)
     )
-    if not decided:
-        if _approval(execution_id, tool_call_id).decision != verdict:
-            raise TurnError("already_decided")
-    return bool(decided), Approval.objects.filter(execution_id=execution_id, decision="").count()
+    if not decided and _approval(execution_id, tool_call_id).decision != verdict:
+        raise TurnError("already_decided")
+    return Approval.objects.filter(execution_id=execution_id, decision="").count()
 
 
 async def _agent_of(row: Execution) -> AgentSpec | None:
@@ -122,34 +131,68 @@ def _version_spec(row: Execution) -> AgentSpec | None:
 # Going on
 
 
-async def resume(row: Execution, agent: AgentSpec, decider: Principal) -> None:
-    """Starts the execution again where it paused: same id, numbers go on (R15.3)."""
+async def resume(row: Execution, agent: AgentSpec) -> None:
+    """Takes lock and slot for the paused run, at once or when they are free, and lets it go on (R15.3)."""
+    principal = await _principal_of(row)
+    if principal is None:
+        await cancel(row.id)
+        return
+    turn = _paused_turn(row, agent, principal)
+    turn.claim = replace(turns.claim_of(turn), policy="queue")
+    entry = leases.try_enter(turn.claim) or await leases.enter(turn.claim)
+    if isinstance(entry, Entered):
+        await _go_on(turn, row)
+    else:
+        task = asyncio.create_task(_go_on_later(turn, row))
+        _waiting.add(task)
+        task.add_done_callback(_waiting.discard)
+
+
+_waiting: set[asyncio.Task[None]] = set()
+
+
+def _paused_turn(row: Execution, agent: AgentSpec, principal: Principal) -> "turns.Turn":
+    """The turn as it was when it paused, under its own id; its numbers go on."""
     state = dict(row.paused_state or {})
-    principal = await _principal_of(row, decider)
-    request = pausing.request_of(state, principal, agent, _session_of(row))
+    request = pausing.request_of(state, principal, agent, ref_of(row.session) if row.session else None)
     turn = turns.Turn(request, row.id, _reopened(row))
     turn.begin.message_id, turn.assistant_id = pausing.execution_ids(state)
     turn.begin.created_at, turn.started_at = row.created_at, row.started_at or row.created_at
     turn.progress = pausing.progress_of(state)
     turn.began = records.Began(position=state["position"])
+    turn.counted = records.Counted(input_tokens=row.input_tokens, output_tokens=row.output_tokens, cost_usd=row.cost_usd or Decimal(0))
     turn.stored = turn.resumed = turn.decided = True
-    if not await run(_to_running, row.id):
-        raise TurnError("already_decided")
-    turns.adopt(turn, _go_on(turn, row, state))
+    return turn
 
 
-async def _go_on(turn: "turns.Turn", row: Execution, state: dict[str, Any]) -> loop.Ended | loop.Paused:
-    """Takes lock and slot again, tells the decisions, runs what was approved."""
-    turn.claim = turns.claim_of(turn)
-    entry = leases.try_enter(turn.claim) or await leases.enter(turn.claim)
-    if not isinstance(entry, Entered):
-        entry = await leases.wait(turn.claim)
+async def _go_on_later(turn: "turns.Turn", row: Execution) -> None:
+    assert turn.claim is not None
+    try:
+        await leases.wait(turn.claim)
+    except TurnError as error:
+        logger.warning("run %s waits for another chance to go on: %s", row.id, error.code)
+        return
+    await _go_on(turn, row)
+
+
+async def _go_on(turn: "turns.Turn", row: Execution) -> None:
+    """paused -> running by compare-and-set, with the lock held; whoever comes second gives it back."""
     turn.entered = True
-    decided = await run(_decisions, row.id)
+    if not await run(_to_running, row.id):
+        await leases.exit(row.id, real_tokens=0)
+        return
+    registry.forget(row.id)
+    state = dict(row.paused_state or {})
+    turns.adopt(turn, lambda turn: _after_decisions(turn, state))
+
+
+async def _after_decisions(turn: "turns.Turn", state: dict[str, Any]) -> loop.Ended | loop.Paused:
+    """Tells the decisions, runs what was approved, goes on."""
+    decided = await run(_decisions, turn.execution_id)
     for approval in decided:
         turn.emit(_resolved(approval))
     turn.emit(TurnResumed(turn.progress.step))
-    replaced = {approval.tool_call_id: approval.decided_arguments for approval in decided if approval.decided_arguments}
+    replaced = {approval.tool_call_id: approval.decided_arguments for approval in decided if approval.decided_arguments is not None}
     denied = {approval.tool_call_id: approval.reason for approval in decided if approval.decision == "denied"}
     calls = pausing.waiting_calls(state, turn.request.agent, replaced)
     return await loop.resume(turns.run_of(turn), calls, denied, pausing.client_calls(state))
@@ -184,45 +227,44 @@ def _to_running(execution_id: UUID) -> bool:
 
 
 def _reopened(row: Execution) -> Log:
-    """The log goes on: the one in memory if it is here, else a new one that begins after the last number."""
+    """The log goes on: the one in memory if nothing happened since, else a new one that begins after the last number."""
     log = registry.get(row.id)
-    registry.forget(row.id)
-    return log or Log(row.id, row.last_seq)
+    return log if log is not None and log.last_seq == row.last_seq else Log(row.id, row.last_seq)
 
 
-def _session_of(row: Execution) -> SessionRef | None:
-    session = row.session
-    if session is None:
-        return None
-    return SessionRef(
-        id=session.id,
-        namespace=session.namespace,
-        name=session.name,
-        agent_id=session.agent_id,
-        agent_name=session.agent_name,
-        owner_id=session.owner_id,
-        wire=session.wire,
-    )
-
-
-async def _principal_of(row: Execution, decider: Principal) -> Principal:
-    """The run goes on in the name of its owner, whoever decided."""
-    if row.owner_id is None or row.owner_id == decider.user_id:
-        return decider
+async def _principal_of(row: Execution) -> Principal | None:
+    """The run goes on in the name of who asked, whoever decided; None when that user is not active any more."""
+    if row.owner_id is None:
+        kind: Any = "static" if row.principal == "static" else "anonymous"
+        namespace = row.session.namespace if row.session else row.principal
+        return Principal(kind=kind, key=row.principal, namespace=namespace)
     user = await directory.user(row.owner_id)
-    return user.principal if user else decider
+    return replace(user.principal, key=row.principal) if user else None
 
 
 async def expire() -> None:
     """Approvals that nobody gave in time end their run as cancelled, approval_expired (R15.4)."""
     for execution_id in await run(_expired):
-        if await run(cancelling.end_row, execution_id, "approval_expired"):
+        if await run(end_stored, execution_id, "cancelled", "approval_expired"):
             await announce(execution_id)
+
+
+async def revive() -> None:
+    """Paused runs with nothing left to decide go on: whoever decided last may have died before it could see to that."""
+    for execution_id in await run(_decided):
+        row = await run(_row, execution_id)
+        agent = await _agent_of(row) if row else None
+        if row is not None and agent is not None:
+            await resume(row, agent)
+        elif await run(end_stored, execution_id, "cancelled", "cancelled"):
+            await announce(execution_id)
+
+
+def _decided() -> list[UUID]:
+    paused = Execution.objects.filter(status="paused").exclude(approvals__decision="")
+    return list(paused.filter(completed_at__lt=datetime.now(UTC) - _REVIVE_AFTER).values_list("id", flat=True)[:100])
 
 
 def _expired() -> list[UUID]:
     rows = Approval.objects.filter(decision="", expires_at__lt=datetime.now(UTC), execution__status="paused")
     return list(rows.values_list("execution_id", flat=True).distinct()[:100])
-
-
-__all__ = ["Decision", "decide", "expire", "resume"]

@@ -3,17 +3,16 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
 from django.conf import settings
 
-from agents.errors import CODES
 from chat import bell, turns
+from chat.endings import end_stored
 from chat.errors import TurnError
 from chat.lateend import announce
-from chat.models import Approval, ChatSession, Execution
+from chat.models import Execution
 from chat.replay import TERMINAL_STATUSES
 from chat.store import run
 
@@ -41,7 +40,7 @@ async def cancel(execution_id: UUID, code: str = "cancelled") -> Cancelled:
     if before in TERMINAL_STATUSES:
         return Cancelled(status=before, result="already_finished")
     if before == "paused":
-        if await run(end_row, execution_id, code):
+        if await run(end_stored, execution_id, "cancelled", code):
             await announce(execution_id)
         return Cancelled(status="cancelled", result="cancelled_while_paused")
     return await _stop_elsewhere(execution_id, before, code)
@@ -69,23 +68,10 @@ async def _stop_elsewhere(execution_id: UUID, before: str, code: str) -> Cancell
             status = await run(_status, execution_id)
             if status in TERMINAL_STATUSES:
                 return Cancelled(status=str(status), result=result)
-    if await run(end_row, execution_id, code):
+    if await run(end_stored, execution_id, "cancelled", code):
         await announce(execution_id)
     return Cancelled(status=str(await run(_status, execution_id)), result=result)
 
 
 def _status(execution_id: UUID) -> str | None:
     return Execution.objects.filter(id=execution_id).values_list("status", flat=True).first()
-
-
-def end_row(execution_id: UUID, code: str) -> bool:
-    """Ends a run that no process holds (paused, or its process is gone) by compare-and-set; pending approvals are denied."""
-    now = datetime.now(UTC)
-    open_rows = Execution.objects.filter(id=execution_id, status__in=("queued", "running", "paused"))
-    ended = open_rows.update(
-        status="cancelled", error_code=code, error=CODES[code][1], completed_at=now, lease_until=None, paused_state=None
-    )
-    if ended:
-        Approval.objects.filter(execution_id=execution_id, decision="").update(decision="denied", reason=code, decided_at=now)
-        ChatSession.objects.filter(paused_execution_id=execution_id).update(paused_execution_id=None)
-    return bool(ended)

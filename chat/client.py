@@ -25,7 +25,7 @@ class Client:
     async def body(self, headers: Mapping[str, str], limit: int) -> bytes:
         """The whole body; request_too_large for a declared or a real length over `limit` (OAI-60)."""
         declared = headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
+        if declared.isascii() and declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
         message = await self._next()
         if not message.get("more_body"):

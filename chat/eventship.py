@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from chat import eventcodec
 from chat.eventlog import Log
-from chat.events import TERMINAL, TurnEvent
+from chat.events import TERMINAL, Gap, TurnEvent
 from chat.redis import client
 
 logger = logging.getLogger("switchboard.events")
@@ -107,6 +107,9 @@ class Mirror:
         log = Log(execution_id)
         if not await _read(log):
             return None
+        known = self._logs.get(execution_id)
+        if known is not None:
+            return known
         if not log.complete:
             self._logs[execution_id] = log
             if self._task is None or self._task.done():
@@ -162,16 +165,18 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-async def stored_events(execution_id: UUID) -> list[TurnEvent]:
-    """What the stream of a run holds: the checkpoint of runs whose process died."""
+async def stored_events(execution_id: UUID) -> tuple[list[TurnEvent], int]:
+    """What the stream of a run holds, and its last number: the checkpoint of runs whose process died."""
     log = Log(execution_id)
     await _read(log)
-    return list(log.events)  # type: ignore[arg-type]  # streams hold no gaps
+    return [event for event in log.events if not isinstance(event, Gap)], log.last_seq
 
 
-async def append_end(execution_id: UUID, seq: int, event: TurnEvent) -> None:
-    """Writes the end of a run whose process is gone, so that its watchers everywhere hear of it."""
+async def append_end(execution_id: UUID, last_seq: int, event: TurnEvent) -> None:
+    """Writes the end of a run whose process is gone, so that its watchers everywhere hear of it; numbers go on in the stream."""
     assert isinstance(event, TERMINAL)
     with contextlib.suppress(RedisError, OSError):
+        newest: Any = await client().xrevrange(key(execution_id), count=1)
+        seq = max([last_seq, *(int(_text(entry_id).partition("-")[0]) for entry_id, _ in newest)]) + 1
         await client().xadd(key(execution_id), {"e": eventcodec.encode([event])}, id=f"{seq}-0")
         await client().expire(key(execution_id), settings.CHAT_RESUME_SECONDS)

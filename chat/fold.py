@@ -25,11 +25,11 @@ from chat.events import (
 
 @dataclass(slots=True)
 class Outcome:
-    """What the events say so far. `blocks`/`thoughts` map block number to text, in order of appearance."""
+    """What the events say so far. `blocks`/`thoughts` map block number to the pieces of its text, in order of appearance."""
 
     started: TurnStarted | None = None
-    blocks: dict[int, str] = field(default_factory=dict)
-    thoughts: dict[int, str] = field(default_factory=dict)
+    blocks: dict[int, list[str]] = field(default_factory=dict)
+    thoughts: dict[int, list[str]] = field(default_factory=dict)
     refusal: str = ""
     client_calls: list[ToolCalled] = field(default_factory=list)
     server_calls: dict[str, tuple[ToolCalled, ToolReturned | None]] = field(default_factory=dict)
@@ -41,11 +41,15 @@ class Outcome:
     @property
     def text(self) -> str:
         """All blocks, parted by a blank line where both sides have text (OAI-36)."""
-        return "\n\n".join(text for text in self.blocks.values() if text)
+        return _joined(self.blocks)
 
     @property
     def reasoning(self) -> str:
-        return "\n\n".join(text for text in self.thoughts.values() if text)
+        return _joined(self.thoughts)
+
+
+def _joined(blocks: dict[int, list[str]]) -> str:
+    return "\n\n".join(text for pieces in blocks.values() if (text := "".join(pieces)))
 
 
 _LISTS: dict[type, Callable[[Outcome], list[Any]]] = {
@@ -66,9 +70,9 @@ def fold(events: Iterable[Numbered | TurnEvent]) -> Outcome:
 def _add(outcome: Outcome, event: TurnEvent | Gap) -> None:
     match event:
         case TextDelta(block, text):
-            outcome.blocks[block] = outcome.blocks.get(block, "") + text
+            outcome.blocks.setdefault(block, []).append(text)
         case ReasoningDelta(block, text):
-            outcome.thoughts[block] = outcome.thoughts.get(block, "") + text
+            outcome.thoughts.setdefault(block, []).append(text)
         case RefusalDelta(_, text):
             outcome.refusal += text
         case ToolCalled(client=True):

@@ -1,22 +1,25 @@
-"""What every web process does beside its turns: checkpoints each second, leases and recovery each ten, expiry of approvals."""
+"""What every web process does beside its turns: checkpoints each second, leases and recovery each ten, expiry of approvals.
+
+The one place besides chat.turns and chat.store with a broad `except`: these loops must not end while the process lives.
+"""
 
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError
-from redis.exceptions import RedisError
 
 from agents import directory
-from agents.errors import SwitchboardError
 from chat import approvals, bell, idempotency, process, records, recovery, store, turns
 from chat.leases import leases
 
 logger = logging.getLogger("switchboard.housekeeping")
 _SECOND = 1.0
-_LEASE_S = 10.0
+LEASE_RENEWAL_S = 10.0
+_SLICE = 200
+Step = Callable[[], Awaitable[None]]
 _tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = {}
 
 
@@ -26,52 +29,70 @@ def ensure() -> None:
     if loop in _tasks:
         return
     process.register()
-    work = [_seconds, _leases, _catalog, *([_bell] if settings.REDIS_URL else [])]
+    work: list[Step] = [_checkpoints, _leases, _recovery, _catalog, *([_bell] if settings.REDIS_URL else [])]
     _tasks.clear()
     _tasks[loop] = [loop.create_task(_for_ever(step)) for step in work]
 
 
-async def _for_ever(step: object) -> None:
-    """Repeats `step`; an outage of the database or of Redis is logged and outlived."""
+async def _for_ever(step: Step) -> None:
+    """Repeats `step`: whatever fails in it is logged and outlived, or every run of this process would be given up by the others."""
     while True:
         try:
-            await step()  # type: ignore[operator]
-        except (DatabaseError, RedisError, OSError, SwitchboardError) as error:
-            logger.warning("housekeeping waits: %s", error)
+            await step()
+        except Exception:
+            logger.exception("housekeeping goes on after a failure")
             await asyncio.sleep(_SECOND)
 
 
-async def _seconds() -> None:
-    """Checkpoints: stateless calls that have run a second are stored; without Redis, so is the text of longer turns."""
+async def _checkpoints() -> None:
+    """Stateless calls that have run a second are stored (R0.6); without Redis, so is the text of longer turns."""
     await asyncio.sleep(_SECOND)
     now = time.monotonic()
     old = [turn for turn in list(turns.running().values()) if now - turn.started_s >= _SECOND and turn.entered and not turn.ending]
-    for turn in [turn for turn in old if not turn.stored]:
-        await store.write(records.begin_late, turn.begin)
-        turn.stored = True
-    rows = [] if settings.REDIS_URL else recovery.checkpoint_rows(old)
-    if rows:
-        await store.write(records.checkpoint, rows)
-    if _checkpointed and not settings.REDIS_URL:
-        ended = [id_ for id_ in _checkpointed if id_ not in turns.running()]
-        await store.run(records.vacuum_checkpoints, ended)
-        _checkpointed.difference_update(ended)
-    _checkpointed.update(row[0] for row in rows)
+    late = [turn for turn in old if not turn.stored]
+    if late:
+        for turn in late:
+            turn.stored = True
+        await store.write(records.begin_late, [turn.begin for turn in late])
+    if not settings.REDIS_URL:
+        await _store_text(old)
+
+
+async def _store_text(old: list[turns.Turn]) -> None:
+    """Appends what was said since the last second, a few hundred turns at a time so that nobody waits for it."""
+    for start in range(0, len(old), _SLICE):
+        said = [(turn, text) for turn in old[start : start + _SLICE] if (text := turn.unsaved_text())]
+        if said:
+            rows = [(turn.execution_id, turn.log.last_seq, text) for turn, text in said]
+            await store.write(records.checkpoint, rows)
+            _checkpointed.update(turn.execution_id for turn, _ in said)
+        await asyncio.sleep(0)
+    ended = [execution_id for execution_id in _checkpointed if execution_id not in turns.running()]
+    if ended:
+        await store.run(records.vacuum_checkpoints, ended[:500])
+        _checkpointed.difference_update(ended[:500])
 
 
 _checkpointed: set[UUID] = set()
 
 
 async def _leases() -> None:
-    """Renews what this process holds, ends what dead ones held, expires approvals; at start at once (R12.5)."""
+    """Renews what the live runs of this process hold, and nothing else: what no run stands behind lapses."""
     for lost in await leases.renew():
         if (turn := turns.find(lost)) is not None:
             turn.stop("interrupted")
-    await store.write(records.renew, process.NAME)
+    if held := list(turns.running()):
+        await store.write(records.renew, held)
+    await asyncio.sleep(LEASE_RENEWAL_S)
+
+
+async def _recovery() -> None:
+    """Ends what dead processes held, resumes or ends what waits for nothing, expires approvals; at start at once (R12.5)."""
     await recovery.recover()
     await approvals.expire()
+    await approvals.revive()
     await idempotency.purge()
-    await asyncio.sleep(_LEASE_S)
+    await asyncio.sleep(LEASE_RENEWAL_S)
 
 
 async def _catalog() -> None:

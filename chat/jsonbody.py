@@ -25,7 +25,7 @@ def _check(value: Any) -> None:
     level, depth = [value], 0
     while level:
         depth += 1
-        if depth > settings.CHAT_MAX_JSON_DEPTH + 1:
+        if depth > settings.CHAT_MAX_JSON_DEPTH and any(isinstance(item, dict | list) for item in level):
             raise SwitchboardError("invalid_json", f"The body nests deeper than {settings.CHAT_MAX_JSON_DEPTH} levels.")
         if any(isinstance(item, str) and "\0" in item for item in level):
             raise SwitchboardError("invalid_json", "The body contains the character U+0000.")

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F
 
 from chat.eventlog import registry
 from chat.eventship import append_end
@@ -21,9 +20,8 @@ async def announce(execution_id: UUID) -> None:
     if log is not None and not log.complete:
         log.append(event)
     if settings.REDIS_URL:
-        await append_end(execution_id, await run(_next_seq, execution_id), event)
+        await append_end(execution_id, await run(_last_seq, execution_id), event)
 
 
-def _next_seq(execution_id: UUID) -> int:
-    Execution.objects.filter(id=execution_id).update(last_seq=F("last_seq") + 1)
-    return Execution.objects.values_list("last_seq", flat=True).get(id=execution_id)
+def _last_seq(execution_id: UUID) -> int:
+    return Execution.objects.filter(id=execution_id).values_list("last_seq", flat=True).first() or 0

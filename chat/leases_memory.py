@@ -264,6 +264,9 @@ class MemoryLeases:
         if claim.rate:
             self.rates.settle(claim.rate, window, real_tokens)
 
+    async def free(self, execution_id: UUID, session_id: UUID | None, agent_key: str) -> None:
+        """Nothing: what a dead process held died with it."""
+
     async def renew(self) -> list[UUID]:
         """Nothing to renew: a process that is gone holds nothing. Returns the executions that lost their lease: none."""
         return []

@@ -208,7 +208,15 @@ class RedisLeases:
                 logger.warning("leases could not be renewed: %s", error)
                 return lost
             lost += [UUID(execution_id.decode()) for execution_id in answer]
+            for one in batch:
+                if one.claim.execution_id not in self._held:  # it left while we asked, and we may have renewed what it gave back
+                    await self._depart(one, one.claim.rate.tokens if one.claim.rate else 0)
         return lost
+
+    async def free(self, execution_id: UUID, session_id: UUID | None, agent_key: str) -> None:
+        """Frees lock and slot of a run whose process is known to be dead, before they lapse."""
+        claim = Claim(execution_id=execution_id, session_id=session_id, agent_key=agent_key, max_parallel=1, deadline_s=0)
+        await self._depart(Held(claim), 0)
 
     async def running(self, session_id: UUID) -> UUID | None:
         owner: Any = await redis.client().get(f"{_session(session_id)}:lock")

@@ -233,9 +233,7 @@ _PART = {"TextDelta": "text", "ReasoningDelta": "reasoning", "RefusalDelta": "re
 
 
 def _block_parts(answer: Answer) -> list[dict[str, Any]]:
-    return [
-        {"type": _PART[kind.__name__], "block": block, "text": "".join(pieces)} for kind, block, pieces in answer.blocks if any(pieces)
-    ]
+    return [{"type": _PART[kind.__name__], "block": block, "text": "".join(pieces)} for kind, block, pieces in answer.blocks if any(pieces)]
 
 
 async def _after(turn: Run, answer: Answer) -> Ended | Paused | None:

@@ -73,7 +73,7 @@ class Listener:
     def _text(self, kind: type, text: str) -> None:
         if kind is not self._kind:
             self._open(kind)
-        self._say(self._stream.feed(text))
+        self._say(self._stream.feed(text.replace("\0", "") if "\0" in text else text))
 
     def _open(self, kind: type) -> None:
         self.close()
@@ -109,16 +109,8 @@ class Listener:
             self._say(self._stream.end())
             self._kind = None
 
-    def release(self) -> None:
-        """Emits text that was held back, block by block."""
-        for kind, block, pieces in self.answer.blocks:
-            if kind is TextDelta and pieces:
-                self._emit(TextDelta(block, "".join(pieces)))
 
-
-async def ask(
-    models: Sequence[ModelSpec], request_for: Callable[[ModelSpec], base.ModelRequest], listener: Listener
-) -> Answer:
+async def ask(models: Sequence[ModelSpec], request_for: Callable[[ModelSpec], base.ModelRequest], listener: Listener) -> Answer:
     """Streams one model call into `listener`. Raises ProviderError; closing the task closes the upstream connection."""
     answer = listener.answer
     try:

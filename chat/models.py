@@ -149,7 +149,7 @@ class Execution(models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     error = models.CharField(max_length=500, blank=True, help_text="The fixed sentence the caller saw.")
     error_detail = models.TextField(blank=True, help_text="Scrubbed text of the provider or tool, for managers.")
-    steps = models.JSONField(default=list, help_text="One object per model call: model, usage, finish reason; without a conversation its parts too.")
+    steps = models.JSONField(default=list, help_text="One object per model call: model, usage, time; without a conversation its parts.")
     usage = models.JSONField(default=dict)
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)

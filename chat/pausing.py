@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import orjson
 from django.conf import settings
 
 from agents.access import Principal
@@ -91,10 +92,12 @@ def waiting_calls(state: Mapping[str, Any], agent: AgentSpec, replaced: Mapping[
     calls = []
     for call in state["waiting"]:
         tool = agent.tool(call["name"])
-        arguments = replaced.get(call["id"]) or call["arguments"]
+        changed = call["id"] in replaced
+        arguments = replaced[call["id"]] if changed else call["arguments"]
+        raw = orjson.dumps(arguments).decode() if changed else call["raw"]
         gone = "" if tool else "This tool is no longer available."
         tool = tool or ToolSpec(name=call["name"], kind="")
-        calls.append(ServerCall(call["id"], call["provider_id"], tool, arguments, call["raw"], gone))
+        calls.append(ServerCall(call["id"], call["provider_id"], tool, arguments, raw, gone))
     return calls
 
 

@@ -26,8 +26,9 @@ def register() -> None:
         return
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
-    _lock = (folder / NAME).open("w")
-    fcntl.flock(_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    file = (folder / NAME).open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    _lock = file
 
 
 def dead_owners() -> list[str]:

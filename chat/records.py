@@ -67,9 +67,21 @@ class Began:
         return self.stale is None and not (self.missing or self.taken or self.busy)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What the conversation's counters hold already of a run that paused."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
+
+
 @dataclass(slots=True, kw_only=True)
 class Finish:
-    """A turn that ended. `parts` of the assistant are empty when it said nothing; `stored` False: the Execution row is not there yet."""
+    """A turn that ended. `parts` of the assistant are empty when it said nothing; `stored` False: the Execution row is not there yet.
+
+    `reopens`: it went on after a pause, its assistant message is there. `waited`: it ended before it had a place (position).
+    """
 
     begin: Begin
     stored: bool
@@ -82,6 +94,8 @@ class Finish:
     text: str
     incomplete: bool
     reopens: bool = False
+    waited: bool = False
+    counted: Counted = field(default_factory=Counted)
     completed_at: datetime
     finish_reason: str = ""
     error_code: str = ""
@@ -147,7 +161,7 @@ def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *
         return began
     if state[4]:
         began.superseded = _supersede(session.id, UUID(str(state[4])))
-    if value.request.cut_position is not None:
+    if value.request.cut_position is not None and enters:
         _cut(session.id, value.request.cut_position)
     if enters and value.request.seed:
         _insert_seeds(value, began.position)
@@ -241,8 +255,10 @@ def _seed_row(value: Begin, index: int, position: int) -> tuple[Any, ...]:
 
 
 def _cut(session_id: UUID, position: int) -> None:
-    where = "session_id = %s AND position >= %s AND active"
-    sql.update(Message, ["active = %s"], where, ("active", "session", "position"), [(False, session_id, position)])
+    """Messages that wait for their place are no part of the branch that is left."""
+    where = "session_id = %s AND position >= %s AND position < %s AND active"
+    columns = ("active", "session", "position", "position")
+    sql.update(Message, ["active = %s"], where, columns, [(False, session_id, position, WAITING_POSITION)])
 
 
 def _store_begun(members: Sequence[tuple[Begin, int]]) -> None:
@@ -301,18 +317,23 @@ def promote(jobs: Sequence[Job]) -> None:
 
 
 def finish(jobs: Sequence[Job]) -> None:
-    """Writes the ends. result True; False when the execution was terminal already, and then nothing of the member is written."""
+    """Writes the ends. result True; False when the execution was terminal already, and then nothing of the member is written.
+
+    A stateless run may have been stored meanwhile (begin_late), so its row is inserted first where it is missing.
+    """
     for job in jobs:
         job.result = True
     values: list[Finish] = [job.value for job in jobs]
-    stored = [value for value in values if value.stored]
+    fresh = [_execution_row(value.begin, value) for value in values if not value.stored]
+    stored = values
+    if sql.insert(Execution, _EXECUTION, fresh, "ON CONFLICT DO NOTHING") == len(fresh):
+        stored = [value for value in values if value.stored]
     ended = sql.update(Execution, _END, f"id = %s AND {_OPEN}", _END_COLUMNS, [_end_row(value) for value in stored])
     if ended != len(stored):
         lost = _not_ended_by_us(stored)
         for job in jobs:
             job.result = job.value.begin.execution_id not in lost
         values = [job.value for job in jobs if job.result]
-    sql.insert(Execution, _EXECUTION, [_execution_row(value.begin, value) for value in values if not value.stored])
     _finish_conversations([value for value in values if value.begin.request.session])
     calls = [_client_call_row(value, call_id, messages) for value in values for call_id, messages in value.client_calls]
     sql.insert(Approval, _APPROVAL, [_approval_row(value, approval) for value in values for approval in value.approvals])
@@ -348,9 +369,18 @@ def _not_ended_by_us(values: Sequence[Finish]) -> set[UUID]:
 def _finish_conversations(values: Sequence[Finish]) -> None:
     user = [(value.message_status, value.in_history, value.begin.message_id) for value in values]
     sql.update(Message, ("status", "in_history"), "id = %s", ("status", "in_history", "id"), user)
+    for value in values:
+        if value.waited:
+            _give_place(value)
     said = [value for value in values if value.parts and not (value.reopens and _reopened(value))]
     sql.insert(Message, _MESSAGE, [_assistant_row(value) for value in said])
     sql.update(ChatSession, _COUNTS, "id = %s", _COUNT_COLUMNS, [_count_row(value) for value in values])
+    paused = [(value.begin.execution_id, _session_id(value)) for value in values if value.status == "paused"]
+    sql.update(ChatSession, ("paused_execution_id",), "id = %s", ("paused_execution_id", "id"), paused)
+
+
+def _session_id(value: Finish) -> UUID | None:
+    return value.begin.request.session.id if value.begin.request.session else None
 
 
 def _reopened(value: Finish) -> bool:
@@ -358,6 +388,14 @@ def _reopened(value: Finish) -> bool:
     columns = ("parts", "text", "status", "incomplete")
     row = (value.parts, value.text, _assistant_status(value), value.incomplete, value.assistant_id)
     return sql.update(Message, columns, "id = %s", (*columns, "id"), [row]) == 1
+
+
+def _give_place(value: Finish) -> None:
+    """A turn that ended while it waited gets the place after the running one's, so that its question does not stay last for ever."""
+    session = value.begin.request.session
+    rows = sql.select(ChatSession, ("next_position",), "id = %s", sql.adapted_ids([session.id])) if session else []
+    value.position = rows[0][0] + 2 if rows else 0
+    sql.update(Message, ["position"], "id = %s", ("position", "id"), [(value.position, value.begin.message_id)])
 
 
 def _assistant_status(value: Finish) -> str:
@@ -373,12 +411,13 @@ def _assistant_row(value: Finish) -> tuple[Any, ...]:
 
 
 _COUNTS = [
-    "version = version + 1", "next_position", "message_count = message_count + %s", "input_tokens = input_tokens + %s",
-    "output_tokens = output_tokens + %s", "cost_usd = cost_usd + %s", "context_tokens", "last_message_at", "paused_execution_id",
+    "version = version + 1", "next_position = CASE WHEN next_position > %s THEN next_position ELSE %s END",
+    "message_count = message_count + %s", "input_tokens = input_tokens + %s",
+    "output_tokens = output_tokens + %s", "cost_usd = cost_usd + %s", "context_tokens", "last_message_at",
     "status = 'active'",
 ]  # fmt: skip
 _COUNT_COLUMNS = (
-    "next_position", "message_count", "input_tokens", "output_tokens", "cost_usd", "context_tokens", "last_message_at", "paused_execution_id",
+    "next_position", "next_position", "message_count", "input_tokens", "output_tokens", "cost_usd", "context_tokens", "last_message_at",
     "id",
 )  # fmt: skip
 
@@ -387,9 +426,9 @@ def _count_row(value: Finish) -> tuple[Any, ...]:
     messages = 0 if value.reopens else 1 + bool(value.parts)
     session = value.begin.request.session
     return (
-        value.position + 2, messages, value.usage.input_tokens, value.usage.output_tokens, value.cost_usd or Decimal(0),
-        value.context_tokens, value.completed_at, value.begin.execution_id if value.status == "paused" else None,
-        session.id if session else None,
+        value.position + 2, value.position + 2, messages, value.usage.input_tokens - value.counted.input_tokens,
+        value.usage.output_tokens - value.counted.output_tokens, (value.cost_usd or Decimal(0)) - value.counted.cost_usd,
+        value.context_tokens, value.completed_at, session.id if session else None,
     )  # fmt: skip
 
 
@@ -416,16 +455,17 @@ def checkpoint(jobs: Sequence[Job]) -> None:
 
 
 def begin_late(jobs: Sequence[Job]) -> None:
-    """Stores stateless executions that have run for a second (R0.6)."""
-    sql.insert(Execution, _EXECUTION, [_execution_row(job.value) for job in jobs])
+    """Stores stateless executions that have run for a second (R0.6): values are lists of Begin. One that ended meanwhile is there."""
+    rows = [_execution_row(value) for job in jobs for value in job.value]
+    sql.insert(Execution, _EXECUTION, rows, "ON CONFLICT DO NOTHING")
 
 
 def renew(jobs: Sequence[Job]) -> None:
-    """Moves the leases of a process's executions: values are process names."""
+    """Moves the leases of runs that live: values are lists of execution ids. A row without a run lapses and is found."""
     until = datetime.now(UTC) + LEASE
-    for process in {job.value for job in jobs}:
-        where = "process = %s AND status IN ('queued', 'running')"
-        sql.update(Execution, ("lease_until",), where, ("lease_until", "process"), [(until, process)])
+    rows = [(until, execution_id) for job in jobs for execution_id in job.value]
+    where = "id = %s AND status IN ('queued', 'running')"
+    sql.update(Execution, ("lease_until",), where, ("lease_until", "id"), rows)
 
 
 def vacuum_checkpoints(ids: Sequence[UUID]) -> None:

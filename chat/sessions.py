@@ -10,6 +10,7 @@ from uuid import UUID
 from agents.access import Principal
 from agents.ids import uuid7
 from agents.specs import AgentSpec
+from chat.errors import TurnError
 from chat.models import ChatSession
 from chat.requests import SessionRef
 from chat.store import run
@@ -50,9 +51,14 @@ def forget(principal: Principal, ref: SessionRef) -> None:
 
 
 async def resolve_again(principal: Principal, agent: AgentSpec, ref: SessionRef) -> SessionRef | None:
-    """After a race or a deletion: the named conversation as it is now, else a fresh one of that name; None for a bare id."""
+    """After a race or a deletion: the named conversation as it is now, else a fresh one of that name; None for a bare id.
+
+    Raises conversation_agent_mismatch when a turn of another agent was first (RUN-8).
+    """
     forget(principal, ref)
     found = await find_session(principal, ref.namespace, ref.name or str(ref.id))
+    if found is not None and found.agent_id != agent.id:
+        raise TurnError("conversation_agent_mismatch")
     if found is not None:
         return found
     fresh = ref.is_new or ref.name is not None
@@ -78,8 +84,11 @@ def _find(principal: Principal, namespace: str, name_or_id: str) -> SessionRef |
         if row is not None and not _is_own(principal, namespace, row):
             row = None
     row = row or rows.filter(namespace=namespace, name=name_or_id).first()
-    if row is None:
-        return None
+    return ref_of(row) if row else None
+
+
+def ref_of(row: ChatSession) -> SessionRef:
+    """The row's identity."""
     return SessionRef(
         id=row.id,
         namespace=row.namespace,
@@ -102,4 +111,4 @@ def _uuid(text: str) -> UUID | None:
         value = UUID(text)
     except ValueError:
         return None
-    return value if str(value) == text.lower() else None
+    return value if str(value) == text else None

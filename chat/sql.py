@@ -145,7 +145,17 @@ def _converter(vendor: str, model: type[Model], name: str) -> Adapt | None:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value, default=_plain).decode()
+    text = orjson.dumps(value, default=_plain).decode()
+    return text if "\\u0000" not in text else orjson.dumps(_without_nul(orjson.loads(text))).decode()
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL's jsonb refuses the character U+0000, which models and tools may produce."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(member) for name, member in value.items()}
+    return [_without_nul(element) for element in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

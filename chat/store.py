@@ -46,10 +46,13 @@ class Job:
 
 
 async def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: bool = False) -> Any:
-    """Writes `value` with the others of its moment and returns the job's result. Raises store_unavailable (503) or the error."""
+    """Writes `value` with the others of its moment and returns the job's result. Raises store_unavailable (503) or the error.
+
+    Jobs are written in the order they come; one whose waiter was cancelled is written all the same.
+    """
     job = Job(kind, value, patient)
     _writer.submit(job)
-    return await asyncio.shield(job.future) if patient else await job.future
+    return await asyncio.shield(job.future)
 
 
 class Writer:
@@ -93,19 +96,19 @@ class Writer:
         try:
             guarded(_write_group, jobs)
         except (OperationalError, InterfaceError) as error:
-            self._lost(jobs, error)
-        except DatabaseError as error:
-            self._one_by_one(jobs, error)
+            if len(jobs) > 1 and connection.is_usable():
+                self._one_by_one(jobs, error)
+            else:
+                self._lost(jobs, error)
         except Exception as error:  # the thread must live, and every waiting turn must hear of it
-            logger.exception("a group of writes failed")
-            _settle([_failed(job, error) for job in jobs])
+            self._one_by_one(jobs, error)
         else:
             _settle(jobs)
 
-    def _one_by_one(self, jobs: list[Job], error: DatabaseError) -> None:
+    def _one_by_one(self, jobs: list[Job], error: Exception) -> None:
         """A group is all or nothing; so that a bad member fails alone, each is tried by itself."""
         if len(jobs) == 1:
-            logger.error("a write failed: %s", error)
+            logger.error("a write failed", exc_info=error)
             _settle([_failed(jobs[0], error)])
             return
         for job in jobs:

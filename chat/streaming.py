@@ -131,10 +131,15 @@ class StreamAnswer(HttpResponseBase):
                     batch = await follower.next()
             if client.gone:
                 self._leave()
-        except asyncio.CancelledError:
+        except BaseException:
             self._leave()
             raise
         finally:
             metrics.stream_closed()
-            follower.close()
-            client.close()
+            self.close()
+
+    def close(self) -> None:
+        """Lets go of log and client; also for an answer that is never written (HEAD)."""
+        self._follower.close()
+        self._client.close()
+        super().close()

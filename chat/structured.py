@@ -36,13 +36,17 @@ def parsed(text: str, wanted: Mapping[str, Any]) -> tuple[Any, str]:
 
 def _mismatch(schema: bytes, value: Any) -> str:
     """Callers write these schemas, so the patterns in them run on an engine without exponential backtracking."""
-    error = next(iter(_validator(schema).iter_errors(value)), None)
+    error = next(iter(validator(schema).iter_errors(value)), None)
     return "" if error is None else error.message[:500]
 
 
 @lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Any:
-    return jsonschema_rs.validator_for(orjson.loads(schema), retriever=_refuse)
+def validator(schema: bytes) -> Any:
+    """The validator of an encoded schema; documents outside of it are never fetched. Raises ValueError when there can be none."""
+    try:
+        return jsonschema_rs.validator_for(orjson.loads(schema), retriever=_refuse)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+        raise ValueError(error.message if isinstance(error, jsonschema_rs.ValidationError) else str(error)) from error
 
 
 def _refuse(uri: str) -> Any:

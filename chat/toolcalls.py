@@ -87,11 +87,7 @@ def settle(call: ServerCall, outcome: ToolOutcome, duration_ms: int, emit: Emit,
     """The one result of a call: its event and its part."""
     output = directory.current().scrubber.value(outcome.output)
     error = _sentence(output) if outcome.is_error else ""
-    emit(
-        ToolReturned(
-            call_id=call.id, name=call.tool.name, output=output, ok=not outcome.is_error, error=error, duration_ms=duration_ms
-        )
-    )
+    emit(ToolReturned(call_id=call.id, name=call.tool.name, output=output, ok=not outcome.is_error, error=error, duration_ms=duration_ms))
     parts.append({**_part(call), "output": output, "ok": not outcome.is_error, "error": error, "duration_ms": duration_ms})
     for number, source in enumerate(outcome.sources):
         cited = SourceCited(source_id=f"{call.id}-{number}", title=source.get("title", ""), url=source.get("url", ""))

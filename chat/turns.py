@@ -7,7 +7,7 @@ caches, the lease, and only then the terminal event (R0.7). Every accepted run r
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,8 +26,10 @@ from chat.errors import CatalogChanged, TurnError
 from chat.eventlog import Log, registry
 from chat.events import (
     PRODUCED,
+    SEGMENT_ENDS,
     ApprovalRequested,
     Numbered,
+    TextDelta,
     TurnCancelled,
     TurnEvent,
     TurnFailed,
@@ -47,7 +49,7 @@ from chat.transcripts import Transcript
 from chat.watching import log_for
 
 logger = logging.getLogger("switchboard.turns")
-_STOPPED = {"cancelled": "cancelled", "client_left": "cancelled", "timeout": "failed", "interrupted": "failed", "shutting_down": "failed"}
+_STOPPED = {"cancelled": "cancelled", "client_left": "cancelled", "timeout": "failed", "interrupted": "failed"}
 """What a run that was stopped ends as, by the code of the stop."""
 
 
@@ -63,6 +65,7 @@ class Turn:
 
     __slots__ = (
         "__weakref__",
+        "_begun",
         "_ending",
         "_states",
         "_stop_code",
@@ -71,13 +74,15 @@ class Turn:
         "began",
         "begin",
         "checkpointed",
-        "checkpointed_seq",
+        "checkpointed_block",
         "claim",
         "cost",
+        "counted",
         "decided",
         "entered",
         "keep_on_leave",
         "log",
+        "produced",
         "progress",
         "queue_position",
         "queued_s",
@@ -102,20 +107,23 @@ class Turn:
         self.assistant_id = uuid7()
         self.keep_on_leave = request.keep_on_leave
         self.decided = False
+        self.produced = False
         self.replayed = False
         self.resumed = False
         self.stored = False
         self.rate: Any = None
         self.cost: Decimal | None = None
+        self.counted = records.Counted()
         self.queue_position = 0
         self.queued_s: float | None = None
-        self.checkpointed = self.checkpointed_seq = 0
+        self.checkpointed = self.checkpointed_block = 0
         self.transcript: Transcript | None = None
         self.began = records.Began()
         self.task: asyncio.Task[None] | None = None
         self.claim: Claim | None = None
         self.entered = False
         self._states: list[object | None] = []
+        self._begun = False
         self._ending = False
         self._stop_code = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -146,6 +154,7 @@ class Turn:
         """Numbers an event; the first produced one decides the HTTP status (R5.1)."""
         if not self.decided and isinstance(event, PRODUCED):
             self.decided = True
+            self.produced = not isinstance(event, SEGMENT_ENDS)
         self.log.append(event)
         if _SHARED:
             shipper.note(self.log)
@@ -167,21 +176,38 @@ class Turn:
         status = event.status if isinstance(event, TurnFailed) else 409
         return TurnError(event.code, event.message, status=status, headers=headers, extra={"execution_id": str(self.execution_id)})
 
+    def unsaved_text(self) -> str:
+        """Text that came since the last call, with the blank lines between blocks: what a checkpoint appends."""
+        pieces: list[str] = []
+        for _, event in self.log.after(self.checkpointed):
+            if isinstance(event, TextDelta):
+                if event.block != self.checkpointed_block and self.checkpointed_block:
+                    pieces.append("\n\n")
+                self.checkpointed_block = event.block
+                pieces.append(event.text)
+        self.checkpointed = self.log.last_seq
+        return "".join(pieces)
+
     def keep(self) -> None:
         """From now on the run goes on without readers."""
         self.keep_on_leave = True
 
     def leave(self) -> None:
-        """A reader left: the last one of a stateless call ends it (R6.1)."""
-        if not self.keep_on_leave and self.log.watched <= 1:
+        """The client that asked left: that ends a stateless call, whoever else may watch it (R6.1)."""
+        if not self.keep_on_leave:
             self.stop("client_left")
 
     def stop(self, code: str = "cancelled") -> bool:
-        """Stops the run, whatever it waits for; False when it is ending already (a success in the making wins, R0.8)."""
-        if self._ending or self._stop_code or self.task is None:
+        """Stops the run, whatever it waits for; False when it is ending already (a success in the making wins, R0.8).
+
+        A run whose task has not taken its first step (or is not there yet) ends when it would begin: a task that is cancelled
+        before its first step would never come to its end.
+        """
+        if self._ending or self._stop_code:
             return False
         self._stop_code = code
-        self.task.cancel()
+        if self._begun and self.task is not None:
+            self.task.cancel()
         return True
 
 
@@ -204,7 +230,7 @@ def _begin_values(request: TurnRequest, execution_id: UUID, now: datetime) -> re
         request=request,
         process=process.NAME,
         created_at=now,
-        catalog_counter=directory.current().counter,
+        catalog_counter=request.principal.catalog_counter or directory.current().counter,
         store_execution=request.session is not None or request.idempotency is not None,
     )
 
@@ -230,6 +256,8 @@ async def start(request: TurnRequest) -> Turn:
             repeats.remember(request.repeat.key, execution_id)
         return turn
     except BaseException:
+        if request.session is not None and request.session.is_new:
+            sessions.forget(request.principal, request.session)
         if request.idempotency is not None:
             await idempotency.release(request.idempotency)
         raise
@@ -261,6 +289,9 @@ async def _enter(request: TurnRequest, execution_id: UUID) -> Turn:
     registry.live[execution_id] = turn.log
     try:
         await (_begin_now(turn, entry) if isinstance(entry, Entered) else _begin_queued(turn, entry))
+    except asyncio.CancelledError:
+        _end_unbegun(turn)
+        raise
     except BaseException:
         await _undo(turn)
         raise
@@ -268,8 +299,16 @@ async def _enter(request: TurnRequest, execution_id: UUID) -> Turn:
     return turn
 
 
+def _end_unbegun(turn: Turn) -> None:
+    """Whoever started the turn was cancelled while it was being stored: it may be there, so it gets its end like any other."""
+    turn.stored = turn.begin.store_execution
+    turn.stop("client_left")
+    if turn.task is None:
+        _launch(turn, _from_the_start)
+
+
 async def _undo(turn: Turn) -> None:
-    """Nothing was stored: the turn never was."""
+    """The turn was refused: the store wrote nothing of it, and it gives back what it held."""
     _running.pop(turn.execution_id, None)
     registry.live.pop(turn.execution_id, None)
     if turn.entered:
@@ -302,7 +341,7 @@ async def _begin_now(turn: Turn, entry: Entered) -> None:
     turn.begin.known_version = entry.history.version if entry.history else None
     await _admit(turn, await store.write(records.begin, turn.begin))
     turn.stored = turn.begin.store_execution
-    _launch(turn, _run(turn))
+    _launch(turn, _from_the_start)
 
 
 async def _begin_queued(turn: Turn, entry: Entry) -> None:
@@ -311,9 +350,9 @@ async def _begin_queued(turn: Turn, entry: Entry) -> None:
     turn.queue_position = getattr(entry, "position", 1)
     await _admit(turn, await store.write(records.begin, turn.begin))
     turn.stored = turn.begin.store_execution
+    _launch(turn, _after_waiting)
     if isinstance(entry, Interrupts):
         await _interrupt(entry.running)
-    _launch(turn, _wait_and_run(turn))
 
 
 async def _interrupt(execution_id: UUID) -> None:
@@ -349,30 +388,26 @@ async def _admit(turn: Turn, began: records.Began) -> None:
     turn.began = began
 
 
-def _launch(turn: Turn, work: Any) -> None:
+Work = Callable[[Turn], Coroutine[Any, Any, Ended | Paused]]
+
+
+def _launch(turn: Turn, work: Work) -> None:
     timeout_s = turn.request.timeout_s - (time.monotonic() - turn.started_s)
     turn._timer = asyncio.get_running_loop().call_later(max(0, timeout_s), turn.stop, "timeout")
-    turn.task = asyncio.create_task(work)
+    turn.task = asyncio.create_task(_to_the_end(turn, work))
 
 
 # Running
 
 
-async def _wait_and_run(turn: Turn) -> None:
-    """Waits for the lock and the slot, then becomes running by compare-and-set (R0.6)."""
-    try:
-        assert turn.claim is not None
-        entered = await leases.wait(turn.claim)
-        turn.entered = True
-        turn.queued_s = time.monotonic() - turn.started_s
-        turn.transcript, turn.began = entered.history, await _promoted(turn, entered)
-    except asyncio.CancelledError:
-        await _end(turn, _stopped(turn))
-        return
-    except (TurnError, SessionChanged) as error:
-        await _end(turn, _failed(turn, error if isinstance(error, TurnError) else TurnError("session_not_found")))
-        return
-    await _run(turn)
+async def _after_waiting(turn: Turn) -> Ended | Paused:
+    """Waits for the lock and the slot, becomes running by compare-and-set (R0.6), then runs."""
+    assert turn.claim is not None
+    entered = await leases.wait(turn.claim)
+    turn.entered = True
+    turn.queued_s = time.monotonic() - turn.started_s
+    turn.transcript, turn.began = entered.history, await _promoted(turn, entered)
+    return await _from_the_start(turn)
 
 
 async def _promoted(turn: Turn, entered: Entered) -> records.Began:
@@ -388,32 +423,34 @@ async def _promoted(turn: Turn, entered: Entered) -> records.Began:
     return began
 
 
-async def _run(turn: Turn) -> None:
-    await _to_the_end(turn, _from_the_start(turn))
-
-
 async def _from_the_start(turn: Turn) -> Ended | Paused:
     turn.progress.messages = await _messages(turn)
     turn.emit(_started(turn))
     return await loop.run(run_of(turn))
 
 
-def adopt(turn: Turn, work: Coroutine[Any, Any, Ended | Paused]) -> None:
+def adopt(turn: Turn, work: Work) -> None:
     """Takes over a run that goes on after a pause."""
+    turn._states = [gate.before(turn.request) for gate in gates.load()]
     _running[turn.execution_id] = turn
     registry.live[turn.execution_id] = turn.log
-    _launch(turn, _to_the_end(turn, work))
+    _launch(turn, work)
 
 
-async def _to_the_end(turn: Turn, work: Coroutine[Any, Any, Ended | Paused]) -> None:
+async def _to_the_end(turn: Turn, work: Work) -> None:
     """The run's own task: the only place where any failure becomes the run's end."""
     end: TurnEvent
+    turn._begun = True
     try:
-        end = _ended(turn, await work)
+        if turn._stop_code:
+            raise asyncio.CancelledError
+        end = _ended(turn, await work(turn))
     except asyncio.CancelledError:
         end = _stopped(turn)
     except TurnError as error:
         end = _failed(turn, error)
+    except SessionChanged:
+        end = _failed(turn, TurnError("session_not_found"))
     except Exception:
         logger.exception("run %s failed", turn.execution_id)
         end = _failed(turn, TurnError("internal_error"))
@@ -516,28 +553,26 @@ def _final(turn: Turn) -> dict[str, Any]:
 def cost_of(turn: Turn) -> Decimal | None:
     """The first cost a gate knows (R10.2)."""
     spent = gates.Spent(steps=turn.progress.spent, status="success")
-    costs = [gate.after(state, spent) for gate, state in zip(gates.load(), turn._states, strict=False)]
+    costs = [gate.after(state, spent) for gate, state in zip(gates.load(), turn._states, strict=True)]
     return next((cost for cost in costs if cost is not None), None)
 
 
 async def _end(turn: Turn, event: TurnEvent) -> None:
-    """Stores the end, refreshes the caches, frees the lease, and then says so (R0.7). Nothing stops it any more."""
+    """Stores the end, frees the lease, refreshes the caches, and then says so (R0.7). The terminal event comes whatever fails."""
     turn._ending = True
     if turn._timer is not None:
         turn._timer.cancel()
-    try:
-        finish = _finish_values(turn, event)
-        written = await _store_end(turn, finish)
-        event = event if written else await _as_stored(turn)
-        await _release(turn, finish, event, written)
-    finally:
-        turn.emit(event)
-        _running.pop(turn.execution_id, None)
-        registry.end(turn.log)
-    status = finish.status if written else "cancelled"
+    finish = _finish_values(turn, event)
+    written = await _store_end(turn, finish)
+    if not written:
+        event = await _as_stored(turn)
+    await _release(turn, finish, event, written)
+    turn.emit(event)
+    _running.pop(turn.execution_id, None)
+    registry.end(turn.log)
     metrics.turn_finished(
         turn.request.wire,
-        status,
+        _STATUS[type(event)],
         duration_ms=finish.duration_ms,
         first_token_ms=finish.first_token_ms,
         input_tokens=finish.usage.input_tokens,
@@ -546,7 +581,7 @@ async def _end(turn: Turn, event: TurnEvent) -> None:
 
 
 async def _store_end(turn: Turn, finish: records.Finish) -> bool:
-    """False when somebody else ended the run first; raises nothing: a run that can't be stored is told as failed."""
+    """False when somebody else ended the run first, or when the end could not be written: recovery finds that row later."""
     try:
         return bool(await store.write(records.finish, finish, patient=True))
     except Exception:
@@ -555,21 +590,28 @@ async def _store_end(turn: Turn, finish: records.Finish) -> bool:
 
 
 async def _as_stored(turn: Turn) -> TurnEvent:
-    """The end that the database has for a run whose own end came too late, or could not be written."""
-    return await stored_end(turn.execution_id) or TurnFailed(
-        code="store_unavailable", message=TurnError("store_unavailable").message, status=503, **_sums(turn)
-    )
+    """The end that the database has for a run whose own end came too late; without one, the run is told as failed."""
+    try:
+        stored = await stored_end(turn.execution_id)
+    except Exception:
+        logger.exception("the end of run %s could not be read", turn.execution_id)
+        stored = None
+    message = TurnError("store_unavailable").message
+    return stored or TurnFailed(code="store_unavailable", message=message, status=503, **_sums(turn))
 
 
 async def _release(turn: Turn, finish: records.Finish, event: TurnEvent, written: bool) -> None:
-    if turn.request.idempotency is not None and not turn.decided and isinstance(event, TurnFailed):
-        await idempotency.release(turn.request.idempotency)
-    tokens = finish.usage.total_tokens
-    if not turn.entered:
-        if turn.claim is not None:
+    """Gives back lock, slot and reservation in every outcome; a key whose run came to nothing is free again (R4.4)."""
+    try:
+        if turn.entered:
+            after = _transcript_after(turn, finish, written)
+            await leases.exit(turn.execution_id, real_tokens=finish.usage.total_tokens, transcript=after)
+        elif turn.claim is not None:
             await leases.abandon(turn.claim)
-        return
-    await leases.exit(turn.execution_id, real_tokens=tokens, transcript=_transcript_after(turn, finish, written))
+        if turn.request.idempotency is not None and not turn.produced and isinstance(event, TurnFailed | TurnCancelled):
+            await idempotency.release(turn.request.idempotency)
+    except Exception:
+        logger.exception("the lease of run %s is left to lapse", turn.execution_id)
 
 
 def _transcript_after(turn: Turn, finish: records.Finish, written: bool) -> Transcript | None:
@@ -605,6 +647,8 @@ def _finish_values(turn: Turn, event: Any) -> records.Finish:
         text=progress.text,
         incomplete=not good,
         reopens=turn.resumed,
+        waited=turn.begin.queued and not turn.entered,
+        counted=turn.counted,
         completed_at=datetime.now(UTC),
         finish_reason=getattr(event, "finish_reason", ""),
         error_code=getattr(event, "code", ""),
@@ -645,7 +689,8 @@ async def _replay(request: TurnRequest, execution_id: UUID) -> Turn:
     """The turn of an Idempotency-Key used before: same text, same ids, no model call (R4.3)."""
     log = await log_of(execution_id)
     turn = Turn(replace(request, session=_session_then(request, log)), execution_id, log)
-    turn.replayed = turn.decided = True
+    turn.replayed = True
+    turn.decided = any(isinstance(event, PRODUCED) for event in log.events)
     turn.keep_on_leave = True
     return turn
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.views import APIView
@@ -73,7 +74,11 @@ class Call:
 
     @property
     def query(self) -> Any:
-        return self.request.GET
+        """The query's parameters. Raises invalid_request for more of them than Django reads."""
+        try:
+            return self.request.GET
+        except TooManyFieldsSent as error:
+            raise SwitchboardError("invalid_request", "The query has too many parameters.") from error
 
     def json(self) -> dict[str, Any]:
         """The body as one JSON object. Raises invalid_json or invalid_request (R0.4)."""
@@ -83,8 +88,6 @@ class Call:
         """Raises request_too_large when the body is over the agent's own limit (R12.1a)."""
         if len(self.body) > limit:
             raise too_large(limit)
-
-
 
 
 def uuid_for(text: str, code: str) -> UUID:

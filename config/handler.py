@@ -24,7 +24,7 @@ from chat import housekeeping, metrics
 from chat.client import too_large
 from chat.streaming import StreamAnswer
 from chat.views import Envelope, native_envelope, refuse
-from config import logs
+from config import logs, serving
 from config.routes import ENVELOPES, PAGES, WIRE_ONLY, request_id_pattern
 
 logger = logging.getLogger("switchboard.requests")
@@ -70,9 +70,16 @@ class Handler(ASGIHandler):
         request = WireRequest(scope, receive)
         response = await self._wire_chain(request)
         response["X-Request-Id"] = request.request_id
-        await send(_start(response))
-        if isinstance(response, StreamAnswer):
+        try:
+            await send(_start(response))
+        except BaseException:
+            response.close()
+            raise
+        if isinstance(response, StreamAnswer) and request.method != "HEAD":
             await response.write_to(send)
+        elif isinstance(response, StreamAnswer):
+            response.close()
+            await send({"type": "http.response.body", "body": b""})
         else:
             body = b"" if request.method == "HEAD" else b"".join(response)
             await send({"type": "http.response.body", "body": body})
@@ -86,6 +93,7 @@ class Handler(ASGIHandler):
         try:
             _check_host(request.wire_headers.get("host", ""))
             _check_marked(request.scope)
+            _check_length(request)
             match = self._resolve(request.path_info)
             request.route = match.route
             request.resolver_match = match
@@ -133,7 +141,7 @@ def _start(response: HttpResponseBase) -> dict[str, Any]:
 def _headers(raw: Any) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name_bytes, value_bytes in raw:
-        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1").strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
@@ -151,6 +159,13 @@ def _check_host(host: str) -> None:
 def _is_allowed(host: str, allowed: tuple[str, ...]) -> bool:
     domain, _ = split_domain_port(host)
     return bool(domain) and validate_host(domain, allowed)
+
+
+def _check_length(request: WireRequest) -> None:
+    """Step (3) of R0.5; the view reads within its own limit later."""
+    declared, limit = request.wire_headers.get("content-length", ""), serving.body_limit(request.path_info)
+    if declared.isascii() and declared.isdigit() and int(declared) > limit:
+        raise too_large(limit)
 
 
 def _check_marked(scope: Scope) -> None:

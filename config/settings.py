@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from config import cors, env, keyfiles
-from config.unfold import UNFOLD as UNFOLD
+from config.unfold import UNFOLD as UNFOLD  # noqa: PLC0414 - a setting
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).resolve()

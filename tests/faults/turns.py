@@ -32,7 +32,9 @@ def asking(script: dict[str, Any], words: str = "Go on.") -> str:
 
 
 @contextmanager
-def streamed(client: httpx.Client, conversation_id: str | None, script: dict[str, Any], **more: Any) -> Iterator[tuple[httpx.Response, Iterator[Frame]]]:
+def streamed(
+    client: httpx.Client, conversation_id: str | None, script: dict[str, Any], **more: Any
+) -> Iterator[tuple[httpx.Response, Iterator[Frame]]]:
     """POST /chat/stream, its response and its frames."""
     body = {"message": asking(script), "agent": "root", **({"conversation_id": conversation_id} if conversation_id else {}), **more}
     with client.stream("POST", "/chat/stream", json=body) as response:

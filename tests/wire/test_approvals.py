@@ -164,4 +164,5 @@ def test_the_openai_wire_tells_of_the_pause(server: Server) -> None:
     assert raw.headers["x-execution-status"] == "paused"
     assert answer.choices[0].finish_reason == "stop"
     assert "approval" in (answer.choices[0].message.content or "")
-    assert answer.model_extra and answer.model_extra["switchboard"]["status"] == "paused"
+    assert answer.model_extra
+    assert answer.model_extra["switchboard"]["status"] == "paused"

@@ -53,7 +53,7 @@ def continued(known: Known, entries: Sequence[Entry], notice: str = "") -> Conti
     if all(entry.role != "assistant" for entry in entries[: max(0, last_user)]):
         return Continuation(parts=parts)
     end = last_user if asked else len(entries)
-    told = [entry for entry in entries[:end] if entry.call_id not in results]
+    told = [entry for entry in entries[:end] if entry.role != "tool" or entry.call_id not in results]
     kept, heard = _agreement(known.entries, told, notice)
     if kept == len(known.entries) and heard == len(told):
         return Continuation(parts=parts)

@@ -119,7 +119,7 @@ async def plan(call: Call, body: Mapping[str, Any], request: ChatRequest, asked:
 def _repeat(call: Call, body: Mapping[str, Any], shaping: Mapping[str, str], asked: Asked) -> RepeatMark | None:
     """The SDKs repeat a request whose answer was lost, and count (R4.1)."""
     count = call.headers.get("x-stainless-retry-count", "")
-    if not asked.conversation_id or not count.isdigit():
+    if not asked.conversation_id or not (count.isascii() and count.isdigit()):
         return None
     key = repeats.key_of(call.principal, ROUTE, asked.conversation_id, idempotency.fingerprint(body, shaping))
     return RepeatMark(key=key, again=int(count) > 0)

@@ -6,15 +6,18 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 
+from chat import structured
 from chat.protocols.openai.errors import invalid
 from chat.protocols.openai.parameters import boolean, mapping, one_of, text
 from chat.protocols.openai.tools import tool_name
 
 MAX_SCHEMA_BYTES = 65_536
 _PATH = "response_format.json_schema"
+_NO_FORMATS = FormatChecker(formats=())
+_DIALECTS = ("json-schema.org/draft/2020-12", "json-schema.org/draft-07")
 _kind = one_of("text", "json_object", "json_schema")
 
 
@@ -65,9 +68,11 @@ def _problem(encoded: bytes) -> str:
     """Why the schema cannot be used; clients send the same one again and again, and checking costs milliseconds."""
     schema = orjson.loads(encoded)
     dialect = schema.get("$schema", "")
-    validator = Draft7Validator if isinstance(dialect, str) and "draft-07" in dialect else Draft202012Validator
+    if not isinstance(dialect, str) or (dialect and not any(known in dialect for known in _DIALECTS)):
+        return "the schema's dialect must be JSON Schema 2020-12 or draft-07"
+    validator = Draft7Validator if "draft-07" in dialect else Draft202012Validator
     try:
-        validator.check_schema(schema, format_checker=validator.FORMAT_CHECKER)
+        validator.check_schema(schema, format_checker=_NO_FORMATS)
     except SchemaError as error:
         return f"the schema is not valid JSON Schema at {error.json_path}"
     references = list(_references(schema))
@@ -75,7 +80,18 @@ def _problem(encoded: bytes) -> str:
         return "the schema must not refer to other documents"
     if any(not _resolves(schema, reference) for reference in references):
         return "the schema has a reference to something it does not hold"
-    return "" if _root(schema).get("type") == "object" else "the schema must have an object at its root"
+    if _root(schema).get("type") != "object":
+        return "the schema must have an object at its root"
+    return _unusable(encoded)
+
+
+def _unusable(encoded: bytes) -> str:
+    """The engine that will check the answer has the last word, before a model is asked (OAI-31)."""
+    try:
+        structured.validator(encoded)
+    except ValueError as error:
+        return f"the schema cannot be used: {error}"[:300]
+    return ""
 
 
 def _references(value: Any) -> Iterator[str]:

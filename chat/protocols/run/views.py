@@ -123,7 +123,7 @@ async def begin(call: Call, route: str) -> tuple[Turn, str]:
 def _repeat(call: Call, route: str, named: str | None, body: Mapping[str, Any]) -> RepeatMark | None:
     """Clients built on the common SDKs repeat a request whose answer was lost, and count (R4.1)."""
     count = call.headers.get("x-stainless-retry-count", "")
-    if named is None or not count.isdigit():
+    if named is None or not (count.isascii() and count.isdigit()):
         return None
     return RepeatMark(key=repeats.key_of(call.principal, route, named, idempotency.fingerprint(body, {})), again=int(count) > 0)
 
