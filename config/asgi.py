@@ -1,5 +1,6 @@
 """The ASGI application: HTTP through the lean handler, and the start and end of a process (also without a lifespan: daphne)."""
 
+import gc
 import os
 import sys
 from typing import Any
@@ -17,6 +18,8 @@ from chat.redis import close as close_redis  # noqa: E402
 from config.handler import Handler  # noqa: E402
 
 _handler = Handler()
+_GC_THRESHOLDS = (50_000, 20, 1000)
+"""Turns make few cycles; Python's own thresholds look through hundreds of thousands of live events many times a second."""
 _SWITCH_S = 0.0002
 """The store's thread asks for the interpreter ten times a group; at Python's 5 ms each, commits would wait for a busy loop."""
 
@@ -27,6 +30,8 @@ async def startup() -> None:
     process.reopen()
     await directory.catalog()
     housekeeping.ensure()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 async def shutdown() -> None:

@@ -11,6 +11,9 @@ import aiohttp
 from agents.providers.base import ProviderError
 
 LINGER_S = 1.0
+BURST_S = 0.003
+"""Reads closer together than this are a burst; a model that writes at its own pace never is one."""
+GATHER_S = 0.001
 
 
 class Body:
@@ -21,6 +24,7 @@ class Body:
         self._deadline = self._loop.time() + first_token_timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._answered = False
+        self._read_at = 0.0
         self._response: aiohttp.ClientResponse
         self._waiting: aiohttp.StreamReader | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -55,6 +59,16 @@ class Body:
             return self._left_over(content)
         finally:
             self._waiting = None
+
+    async def gathered(self, data: bytes) -> bytes:
+        """`data` and, in a burst, what comes in the next millisecond: many small chunks become one read, one event, one send."""
+        content = self._response.content
+        if self._loop.time() - self._read_at < BURST_S and not content.is_eof():
+            await asyncio.sleep(GATHER_S)
+            if content.exception() is None:
+                data += content.read_nowait()
+        self._read_at = self._loop.time()
+        return data
 
     def close(self, *, complete: bool) -> None:
         """Closes the connection at once; after a complete answer its end may still arrive, so that it can be reused."""

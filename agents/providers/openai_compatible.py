@@ -57,6 +57,7 @@ class OpenAICompatible:
         reader = AnswerReader()
         try:
             while not reader.done and (data := await _read(body, reader)):
+                data = await body.gathered(data)
                 if deltas := reader.feed(data):
                     body.answered()
                     yield deltas
