@@ -139,7 +139,6 @@ class StreamAnswer(HttpResponseBase):
             self.close()
 
     def close(self) -> None:
-        """Lets go of log and client; also for an answer that is never written (HEAD)."""
+        """Lets go of log and client, also for an answer that is never written (HEAD). No signals: wires need none of them."""
         self._follower.close()
         self._client.close()
-        super().close()

@@ -18,7 +18,7 @@ from chat.redis import close as close_redis  # noqa: E402
 from config.handler import Handler  # noqa: E402
 
 _handler = Handler()
-_GC_THRESHOLDS = (50_000, 20, 1000)
+_GC_THRESHOLDS = (5_000, 20, 1000)
 """Turns make few cycles; Python's own thresholds look through hundreds of thousands of live events many times a second."""
 _SWITCH_S = 0.0002
 """The store's thread asks for the interpreter ten times a group; at Python's 5 ms each, commits would wait for a busy loop."""

@@ -327,7 +327,7 @@ def test_a_silent_repeat_is_attached_to_the_first_run(owner: httpx.Client, upstr
         (b'{"message":"a"}', {"content-type": "text/plain"}, 415, "unsupported_media_type"),
         (b'{"message":" "}', {}, 422, "validation_error"),
         (b'{"message":"a","conversation_id":"a/b"}', {}, 422, "validation_error"),
-        (b'{"message":"a","more":"' + b"x" * 1_100_000 + b'"}', {}, 413, "request_too_large"),
+        (b'{"message":"a","agent":"root","more":"' + b"x" * 1_100_000 + b'"}', {}, 413, "request_too_large"),
     ],
 )
 def test_refusals(owner: httpx.Client, path: str, content: bytes, headers: dict[str, str], status: int, code: str | None) -> None:
