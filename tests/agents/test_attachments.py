@@ -145,7 +145,7 @@ async def test_the_name_is_display_text_only(owner: Principal, uploads: Path, na
 
 async def test_a_file_whose_row_cannot_be_written_leaves_no_bytes(uploads: Path) -> None:
     nobody = principal(10**6)
-    with pytest.raises(Exception, match="(?i)foreign key"):
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
         await store(nobody)
     assert on_disk(uploads) == []
 
