@@ -65,11 +65,12 @@ class CancelView(WireView):
 class ApprovalView(WireView):
     """Approves or denies one tool call that waits (R15.2)."""
 
-    scopes = {"POST": "run"}
+    scopes = {"POST": ""}
 
     @documents.approval
     async def post(self, call: Call, execution_id: str, tool_call_id: str) -> HttpResponse:
         asked = parse(DecisionRequest, call.json())
+        call.principal.check_scope("run")
         row = await execution_for(call.principal, execution_id)
         decision = await approvals.decide(
             row.id, tool_call_id, call.principal, approve=asked.approve, reason=asked.reason or "", arguments=asked.arguments

@@ -33,7 +33,7 @@ from chat.watching import log_for
 class RunView(WireView):
     """The whole answer. A run that ended badly is an error status, never a 200 with an error text (section 10)."""
 
-    scopes = {"POST": "run"}
+    scopes = {"POST": ""}
 
     @documents.run
     async def post(self, call: Call) -> HttpResponseBase:
@@ -49,7 +49,7 @@ class RunView(WireView):
 class StreamView(WireView):
     """The answer as it is written. Once its headers are out the client knows the conversation, and may leave (RUN-39)."""
 
-    scopes = {"POST": "run"}
+    scopes = {"POST": ""}
 
     @documents.stream
     async def post(self, call: Call) -> HttpResponseBase:
@@ -94,9 +94,10 @@ class StatusView(WireView):
 
 
 async def begin(call: Call, route: str) -> tuple[Turn, str]:
-    """A turn of this request, and what its conversation is called."""
+    """A turn of this request, and what its conversation is called. The scope is asked after the body (R0.5)."""
     body = call.json()
     asked, principal = parse(RunRequest, body), call.principal
+    principal.check_scope("run")
     named = asked.conversation_id
     session = await find_session(principal, principal.namespace, named) if named else None
     agent = choose(principal, await directory.catalog(), session=session, named=asked.agent)
