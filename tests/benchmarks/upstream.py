@@ -66,7 +66,7 @@ class Upstream(asyncio.Protocol):
         else:
             self.transport.write(STREAM_HEAD + http_chunk(delta({"role": "assistant", "content": ""})))
             gap_s = int(gap_ms[0]) / 1000
-            self.tick(asyncio.get_running_loop().time() + gap_s, int(count), gap_s)
+            self.send_paced(asyncio.get_running_loop().time(), int(count), gap_s)
 
     def tick(self, due: float, left: int, gap_s: float) -> None:
         """Sends the chunk that is due and sets the clock for the next; a late tick does not shift those after it."""
