@@ -61,9 +61,12 @@ class Body:
             self._waiting = None
 
     async def gathered(self, data: bytes) -> bytes:
-        """`data` and, in a burst, what comes in the next millisecond: many small chunks become one read, one event, one send."""
+        """`data` and, in a burst, what comes in the next millisecond: many small chunks become one read, one event, one send.
+
+        Never before the first token, which nobody should wait for.
+        """
         content = self._response.content
-        if self._loop.time() - self._read_at < BURST_S and not content.is_eof():
+        if self._answered and self._loop.time() - self._read_at < BURST_S and not content.is_eof():
             await asyncio.sleep(GATHER_S)
             if content.exception() is None:
                 data += content.read_nowait()
