@@ -153,11 +153,6 @@ class Registry:
         self._ended: OrderedDict[UUID, Log] = OrderedDict()
         self._bytes = 0
 
-    def open(self, execution_id: UUID, base: int = 0) -> Log:
-        log = Log(execution_id, base)
-        self.live[execution_id] = log
-        return log
-
     def get(self, execution_id: UUID) -> Log | None:
         return self.live.get(execution_id) or self._ended.get(execution_id)
 

@@ -13,11 +13,11 @@ from django.conf import settings
 
 from agents import directory
 from chat import approvals, bell, idempotency, process, records, recovery, store, turns
+from chat.claims import RENEW_S
 from chat.leases import leases
 
 logger = logging.getLogger("switchboard.housekeeping")
 _SECOND = 1.0
-LEASE_RENEWAL_S = 10.0
 _SLICE = 200
 Step = Callable[[], Awaitable[None]]
 _tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = {}
@@ -83,7 +83,7 @@ async def _leases() -> None:
             turn.stop("interrupted")
     if held := list(turns.running()):
         await store.write(records.renew, held)
-    await asyncio.sleep(LEASE_RENEWAL_S)
+    await asyncio.sleep(RENEW_S)
 
 
 async def _recovery() -> None:
@@ -92,7 +92,7 @@ async def _recovery() -> None:
     await approvals.expire()
     await approvals.revive()
     await idempotency.purge()
-    await asyncio.sleep(LEASE_RENEWAL_S)
+    await asyncio.sleep(RENEW_S)
 
 
 async def _catalog() -> None:

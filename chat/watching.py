@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 
 from chat import eventship, replay
-from chat.eventlog import Log, registry
+from chat.eventlog import Log, batches, registry
 from chat.models import Execution
 from chat.store import run
 
@@ -67,8 +67,6 @@ async def _await_events(log: Log) -> None:
 
 
 async def _copy(source: Log, log: Log) -> None:
-    from chat.eventlog import batches
-
     async for batch in batches(source, log.last_seq):
         for item in batch:
             log.append(item.event)
