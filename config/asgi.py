@@ -2,7 +2,6 @@
 
 import gc
 import os
-import sys
 from typing import Any
 
 import django
@@ -20,13 +19,10 @@ from config.handler import Handler  # noqa: E402
 _handler = Handler()
 _GC_THRESHOLDS = (5_000, 20, 1000)
 """Turns make few cycles; Python's own thresholds look through hundreds of thousands of live events many times a second."""
-_SWITCH_S = 0.0002
-"""The store's thread asks for the interpreter ten times a group; at Python's 5 ms each, commits would wait for a busy loop."""
 
 
 async def startup() -> None:
     """Loads the catalog, takes the owner lock, ends what a dead predecessor left (R12.5)."""
-    sys.setswitchinterval(_SWITCH_S)
     process.reopen()
     await directory.catalog()
     housekeeping.ensure()
