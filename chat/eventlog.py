@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from chat.events import SEGMENT_ENDS, TERMINAL, Batch, Gap, Numbered, TextDelta, TurnEvent, TurnPaused
+from chat.events import SEGMENT_ENDS, TERMINAL, Batch, Gap, Numbered, ReasoningDelta, TextDelta, TurnEvent, TurnPaused
 
 _EVENT_BYTES = 160
 """What an event costs in memory beside its text, roughly."""
@@ -161,7 +161,7 @@ class Registry:
         if self.live.pop(log.execution_id, None) is None:
             return
         log.ended_at = time.monotonic()
-        log.size = sum(_EVENT_BYTES + (len(event.text) if isinstance(event, TextDelta) else 200) for event in log.events)
+        log.size = sum(_EVENT_BYTES + (len(event.text) if isinstance(event, TextDelta | ReasoningDelta) else 200) for event in log.events)
         self._ended[log.execution_id] = log
         self._bytes += log.size
         self._evict()

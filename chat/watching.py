@@ -1,15 +1,18 @@
 """Watching any execution from anywhere: this process's log, another's through Redis, or the stored run (R7). Access is checked before."""
 
 import asyncio
+import logging
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from chat import eventship, replay
 from chat.eventlog import Log, batches, registry
 from chat.models import Execution
 from chat.store import run
 
+logger = logging.getLogger("switchboard.watching")
 _POLL_S = 1.0
 
 
@@ -93,9 +96,18 @@ async def _watch_storage(log: Log) -> None:
 
 
 async def _finish_from_storage(log: Log) -> None:
-    """If the run ended, what is missing comes from storage, after a gap that says to start over (R7.5)."""
-    if await run(_status, log.execution_id) not in replay.TERMINAL_STATUSES:
+    """If the run ended, what is missing comes from storage, after a gap that says to start over (R7.5).
+
+    A database that is away is asked again at the next look; a log that somebody else completed meanwhile is left alone.
+    """
+    try:
+        if await run(_status, log.execution_id) not in replay.TERMINAL_STATUSES:
+            return
+        stored = await replay.log_of(log.execution_id, max(1, log.last_seq) if log.events or log.base else 0)
+    except DatabaseError as error:
+        logger.warning("a watched run cannot be looked up: %s", error)
         return
-    stored = await replay.log_of(log.execution_id, max(1, log.last_seq) if log.events or log.base else 0)
+    if log.complete:
+        return
     for event in stored.events:
         log.append(event)
