@@ -175,6 +175,8 @@ class Agent(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="owned_agents")
     managers = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="managed_agents", verbose_name="co-managers")
     access = models.CharField(max_length=16, choices=Access.choices, default=Access.PRIVATE)
+    shareable = models.BooleanField("may be shared by public links", default=True)
+    require_email = models.BooleanField("visitors must verify an e-mail address", default=False)
     shared_users = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="+")
     shared_groups = models.ManyToManyField(Group, blank=True, related_name="+")
     published = models.ForeignKey("AgentVersion", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+")
@@ -274,6 +276,7 @@ class UserProfile(models.Model):
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="profile")
     default_agent = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     token_generation = models.PositiveIntegerField(default=0, help_text="Raising it signs the user out everywhere.")
+    callback_secret = EncryptedTextField(blank=True, help_text="Signs results that are sent to a task's callback_url (AG-52).")
 
     def __str__(self) -> str:
         return str(self.user)

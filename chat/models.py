@@ -169,6 +169,14 @@ class Execution(models.Model):
     lease_until = models.DateTimeField(null=True)
     paused_state = models.JSONField(null=True, help_text="What a paused run needs to go on.")
     attempt_number = models.PositiveSmallIntegerField(default=1)
+    max_attempts = models.PositiveSmallIntegerField(default=1)
+    priority = models.PositiveSmallIntegerField(default=5, help_text="Of waiting tasks: higher starts first (AG-31).")
+    not_before = models.DateTimeField(null=True, help_text="A waiting task starts no earlier (the pause before a retry).")
+    work = models.JSONField(null=True, help_text="What a run without a client needs to start: a task's request.")
+    schedule_id = models.UUIDField(null=True)
+    link_id = models.UUIDField(null=True)
+    callback_url = models.CharField(max_length=2000, blank=True)
+    skip_reason = models.CharField(max_length=40, blank=True)
     retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     request_id = models.CharField(max_length=128, blank=True)
     labels = models.JSONField(default=dict, help_text="What the caller said of the call (user, metadata, task names).")
@@ -179,6 +187,8 @@ class Execution(models.Model):
             models.Index(fields=["agent", "-created_at"], name="execution_list"),
             models.Index(fields=["owner", "-created_at"], name="execution_list_owner"),
             models.Index(fields=["session", "-created_at"], name="execution_of_session"),
+            models.Index(fields=["schedule_id", "-created_at"], name="execution_of_schedule", condition=Q(schedule_id__isnull=False)),
+            models.Index(fields=["agent", "-priority", "created_at"], name="task_waiting", condition=Q(status="queued", work__isnull=False)),
             models.Index(fields=["status", "lease_until"], name="execution_open", condition=Q(status__in=["queued", "running", "paused"])),
         ]
 
@@ -254,3 +264,88 @@ class ClientCall(models.Model):
 
     def __str__(self) -> str:
         return self.call_id
+
+
+class CurrentSession(models.Model):
+    """Which conversation a user's next message to an agent goes to (AG-10); moved by compare-and-set."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="+")
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "agent"], name="one_current_session")]
+
+    def __str__(self) -> str:
+        return str(self.session_id)
+
+
+class ActivityCleared(models.Model):
+    """A user's own summary of an agent's activity shows nothing before this moment (AG-29)."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="+")
+    cleared_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "agent"], name="one_clearing_per_user")]
+
+    def __str__(self) -> str:
+        return f"{self.agent} {self.cleared_at}"
+
+
+class ShareToken(models.Model):
+    """A public link to an agent: whoever has the token may chat (AG-53). Its conversations are of namespace `link:<id>`."""
+
+    class LinkType(models.TextChoices):
+        CHAT = "chat", "Chat"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="share_tokens")
+    token = models.CharField(max_length=32, unique=True, editable=False)
+    name = models.CharField(max_length=100, blank=True)
+    link_type = models.CharField(max_length=8, choices=LinkType.choices, default=LinkType.CHAT)
+    enabled = models.BooleanField(default=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    max_messages = models.PositiveIntegerField(null=True, blank=True, help_text="User messages in all. Empty: no limit.")
+    total_messages = models.PositiveIntegerField(default=0, editable=False)
+    unique_visitors = models.PositiveIntegerField(default=0, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "public link"
+
+    def __str__(self) -> str:
+        return self.name or f"{self.agent} ({self.token[:6]}…)"
+
+
+class EmailCode(models.Model):
+    """A one-time code sent to a visitor's address (AG-61); a new one voids those before."""
+
+    link = models.ForeignKey(ShareToken, on_delete=models.CASCADE, related_name="+", db_index=False)
+    email = models.CharField(max_length=254)
+    code_hash = models.CharField(max_length=64)
+    wrong_tries = models.PositiveSmallIntegerField(default=0)
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["link", "email"], name="one_code_per_address")]
+
+    def __str__(self) -> str:
+        return f"code for {self.link}"
+
+
+class VisitorToken(models.Model):
+    """What a visitor with a verified address holds for 24 hours (AG-61): only its hash is kept."""
+
+    hash = models.CharField(max_length=64, primary_key=True)
+    link = models.ForeignKey(ShareToken, on_delete=models.CASCADE, related_name="+")
+    email = models.CharField(max_length=254)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"visitor of {self.link}"

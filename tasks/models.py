@@ -1,1 +1,130 @@
-"""Turns without a client."""
+"""Rows of turns without a client: schedules and their claims, webhooks in and out."""
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from agents.fields import EncryptedTextField
+from agents.ids import uuid7
+from agents.models import Agent
+
+
+class Schedule(models.Model):
+    """When an agent is asked by itself: a cron expression or one moment (AG-41). `next_run_at` is recomputed on every change and firing."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="schedules")
+    name = models.CharField(max_length=100)
+    cron_expression = models.CharField(max_length=200, blank=True, help_text="Five fields: minute hour day month weekday.")
+    run_at = models.DateTimeField(null=True, blank=True, help_text="One moment instead of a cron expression.")
+    timezone = models.CharField(max_length=64, default="UTC")
+    message = models.TextField()
+    description = models.CharField(max_length=500, blank=True)
+    enabled = models.BooleanField(default=True)
+    model = models.CharField(max_length=128, blank=True)
+    timeout_s = models.PositiveIntegerField("timeout (s)", null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(86_400)])
+    allowed_tools = models.JSONField(null=True, blank=True, help_text="Names of tools. Empty: all of the agent.")
+    max_retries = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(5)])
+    retry_delay_s = models.PositiveIntegerField("retry delay (s)", default=60, validators=[MinValueValidator(30), MaxValueValidator(600)])
+    session_id = models.UUIDField(null=True, blank=True, help_text="Run inside this conversation of the creator.")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    last_run_at = models.DateTimeField(null=True, editable=False)
+    next_run_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=now)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        indexes = [models.Index(fields=["next_run_at"], name="schedule_due", condition=Q(enabled=True))]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Firing(models.Model):
+    """One due time of one schedule, claimed once however many schedulers run (AG-44)."""
+
+    schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="firings", db_index=False)
+    due_at = models.DateTimeField()
+    execution_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["schedule", "due_at"], name="one_firing_per_due_time")]
+
+    def __str__(self) -> str:
+        return f"{self.schedule} at {self.due_at}"
+
+
+class Webhook(models.Model):
+    """An address that starts a run of an agent, or of one of its schedules, when it is called (AG-47)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="webhooks")
+    schedule = models.OneToOneField(Schedule, null=True, blank=True, on_delete=models.CASCADE, related_name="webhook")
+    token = EncryptedTextField(blank=True, editable=False)
+    token_hash = models.CharField(max_length=64, unique=True, null=True, editable=False)
+    secret = EncryptedTextField(blank=True, editable=False)
+    enabled = models.BooleanField(default=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    last_called_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["agent"], condition=Q(schedule__isnull=True), name="one_webhook_per_agent")]
+
+    def __str__(self) -> str:
+        return f"webhook of {self.schedule or self.agent}"
+
+
+class Endpoint(models.Model):
+    """Where finished executions are delivered (AG-52)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100)
+    url = models.URLField(max_length=2000)
+    agent = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.CASCADE, related_name="endpoints", help_text="Empty: all agents.")
+    statuses = models.JSONField(default=list, blank=True, help_text="Only runs that ended so. Empty: all.")
+    triggers = models.JSONField(default=list, blank=True, help_text="Only runs started so. Empty: all.")
+    secret = EncryptedTextField(editable=False)
+    previous_secret = EncryptedTextField(blank=True, editable=False, help_text="Also signs for a day after a rotation.")
+    rotated_at = models.DateTimeField(null=True, editable=False)
+    enabled = models.BooleanField(default=True)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Delivery(models.Model):
+    """One finished execution on its way to one address, with every try (AG-52)."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        DELIVERED = "delivered"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    endpoint = models.ForeignKey(Endpoint, null=True, on_delete=models.CASCADE, related_name="deliveries")
+    execution_id = models.UUIDField()
+    url = models.CharField(max_length=2000)
+    body = models.TextField()
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
+    tries = models.JSONField(default=list, help_text="One object per try: at, status, error, duration_ms.")
+    next_try_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name_plural = "deliveries"
+        constraints = [models.UniqueConstraint(fields=["execution_id", "url"], name="one_delivery_per_address")]
+        indexes = [models.Index(fields=["next_try_at"], name="delivery_due", condition=Q(status="pending"))]
+
+    def __str__(self) -> str:
+        return f"{self.execution_id} to {self.url}"
