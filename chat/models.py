@@ -188,7 +188,9 @@ class Execution(models.Model):
             models.Index(fields=["owner", "-created_at"], name="execution_list_owner"),
             models.Index(fields=["session", "-created_at"], name="execution_of_session"),
             models.Index(fields=["schedule_id", "-created_at"], name="execution_of_schedule", condition=Q(schedule_id__isnull=False)),
-            models.Index(fields=["agent", "-priority", "created_at"], name="task_waiting", condition=Q(status="queued", work__isnull=False)),
+            models.Index(
+                fields=["agent", "-priority", "created_at"], name="task_waiting", condition=Q(status="queued", work__isnull=False)
+            ),
             models.Index(fields=["status", "lease_until"], name="execution_open", condition=Q(status__in=["queued", "running", "paused"])),
         ]
 

@@ -24,7 +24,9 @@ class Schedule(models.Model):
     description = models.CharField(max_length=500, blank=True)
     enabled = models.BooleanField(default=True)
     model = models.CharField(max_length=128, blank=True)
-    timeout_s = models.PositiveIntegerField("timeout (s)", null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(86_400)])
+    timeout_s = models.PositiveIntegerField(
+        "timeout (s)", null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(86_400)]
+    )
     allowed_tools = models.JSONField(null=True, blank=True, help_text="Names of tools. Empty: all of the agent.")
     max_retries = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(5)])
     retry_delay_s = models.PositiveIntegerField("retry delay (s)", default=60, validators=[MinValueValidator(30), MaxValueValidator(600)])
@@ -85,7 +87,9 @@ class Endpoint(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100)
     url = models.URLField(max_length=2000)
-    agent = models.ForeignKey(Agent, null=True, blank=True, on_delete=models.CASCADE, related_name="endpoints", help_text="Empty: all agents.")
+    agent = models.ForeignKey(
+        Agent, null=True, blank=True, on_delete=models.CASCADE, related_name="endpoints", help_text="Empty: all agents."
+    )
     statuses = models.JSONField(default=list, blank=True, help_text="Only runs that ended so. Empty: all.")
     triggers = models.JSONField(default=list, blank=True, help_text="Only runs started so. Empty: all.")
     secret = EncryptedTextField(editable=False)
