@@ -209,15 +209,17 @@ _SESSION = (
     "input_tokens", "output_tokens", "cost_usd", "context_tokens", "created_at", "last_message_at",
 )  # fmt: skip
 _MESSAGE = (
-    "id", "session", "execution_id", "position", "role", "parts", "text", "status", "incomplete", "in_history", "active", "source",
-    "client_id", "client_metadata", "rating_comment", "created_at",
+    "id", "session", "execution_id", "position", "role", "parts", "text", "status", "incomplete", "in_history", "created_at",
 )  # fmt: skip
-_EXECUTION = (
+_ASKED = (*_MESSAGE, "client_id", "client_metadata")
+_BEGUN = (
     "id", "agent", "agent_name", "agent_version", "session", "owner", "principal", "api_key", "trigger", "wire", "status", "message",
-    "response", "finish_reason", "error_code", "error", "error_detail", "steps", "usage", "input_tokens", "output_tokens", "cost_usd",
-    "context_tokens", "context_window", "model_used", "queued_at", "started_at", "completed_at", "duration_ms", "queue_ms",
-    "first_token_ms", "model_ms", "last_seq", "process", "lease_until", "attempt_number", "request_id", "labels", "created_at",
-    "paused_state",
+    "context_window", "model_used", "queued_at", "started_at", "process", "lease_until", "request_id", "labels", "created_at",
+)  # fmt: skip
+"""What is known of an execution that begins; the database has the defaults of all else."""
+_EXECUTION = (
+    *_BEGUN, "response", "finish_reason", "error_code", "error", "error_detail", "steps", "usage", "input_tokens", "output_tokens",
+    "cost_usd", "context_tokens", "completed_at", "duration_ms", "queue_ms", "first_token_ms", "model_ms", "last_seq", "paused_state",
 )  # fmt: skip
 
 
@@ -249,8 +251,7 @@ def _seed_row(value: Begin, index: int, position: int) -> tuple[Any, ...]:
     text = "\n\n".join(part["text"] for part in seed.parts if part["type"] == "text")
     session_id = session.id if session else None
     return (
-        uuid7(), session_id, None, position, seed.role, list(seed.parts), text, "done", False, True, True, "text", "", None, "",
-        value.created_at,
+        uuid7(), session_id, None, position, seed.role, list(seed.parts), text, "done", False, True, value.created_at,
     )  # fmt: skip
 
 
@@ -262,35 +263,41 @@ def _cut(session_id: UUID, position: int) -> None:
 
 
 def _store_begun(members: Sequence[tuple[Begin, int]]) -> None:
-    sql.insert(Execution, _EXECUTION, [_execution_row(value) for value, _ in members])
-    sql.insert(Message, _MESSAGE, [_user_row(value, position) for value, position in members if value.request.session])
+    sql.insert(Execution, _BEGUN, [_begun_row(value) for value, _ in members])
+    sql.insert(Message, _ASKED, [_user_row(value, position) for value, position in members if value.request.session])
 
 
 def _user_row(value: Begin, position: int) -> tuple[Any, ...]:
     request = value.request
     return (
         value.message_id, request.session.id if request.session else None, value.execution_id,
-        WAITING_POSITION if value.queued else position, "user", list(request.parts), request.text, "pending", False, True, True, "text",
-        request.client_message_id, request.client_metadata, "", value.created_at,
+        WAITING_POSITION if value.queued else position, "user", list(request.parts), request.text, "pending", False, True,
+        value.created_at, request.client_message_id, request.client_metadata,
     )  # fmt: skip
 
 
-def _execution_row(value: Begin, finish: Finish | None = None) -> tuple[Any, ...]:
-    request, agent = value.request, value.request.agent
-    lease = None if finish else datetime.now(UTC) + LEASE
+def _begun_row(value: Begin) -> tuple[Any, ...]:
+    request, agent, queued = value.request, value.request.agent, value.queued
     return (
         value.execution_id, agent.id, agent.name, agent.version, request.session.id if request.session else None,
         request.principal.user_id, request.principal.key, request.principal.api_key_id, request.trigger, request.wire,
-        finish.status if finish else ("queued" if value.queued else "running"), request.text,
-        finish.text if finish else "", finish.finish_reason if finish else "", finish.error_code if finish else "",
-        finish.error if finish else "", finish.error_detail if finish else "", finish.steps if finish else [],
-        finish.usage if finish else {}, finish.usage.input_tokens if finish else 0, finish.usage.output_tokens if finish else 0,
-        finish.cost_usd if finish else None, finish.context_tokens if finish else 0, agent.model.context_window,
-        finish.model_used if finish else agent.model.name, value.created_at if value.queued else None,
-        finish.started_at if finish else (None if value.queued else value.created_at), finish.completed_at if finish else None,
-        finish.duration_ms if finish else None, finish.queue_ms if finish else None, finish.first_token_ms if finish else None,
-        finish.model_ms if finish else None, finish.last_seq if finish else 0, value.process, lease, 1, request.request_id,
-        request.labels, value.created_at, finish.paused_state if finish else None,
+        "queued" if queued else "running", request.text, agent.model.context_window, agent.model.name,
+        value.created_at if queued else None, None if queued else value.created_at, value.process, datetime.now(UTC) + LEASE,
+        request.request_id, request.labels, value.created_at,
+    )  # fmt: skip
+
+
+def _whole_row(value: Finish) -> tuple[Any, ...]:
+    """A run that is stored at its end for the first time."""
+    begin, request, agent = value.begin, value.begin.request, value.begin.request.agent
+    return (
+        begin.execution_id, agent.id, agent.name, agent.version, request.session.id if request.session else None,
+        request.principal.user_id, request.principal.key, request.principal.api_key_id, request.trigger, request.wire,
+        value.status, request.text, agent.model.context_window, value.model_used, begin.created_at if begin.queued else None,
+        value.started_at, begin.process, None, request.request_id, request.labels, begin.created_at,
+        value.text, value.finish_reason, value.error_code, value.error, value.error_detail, value.steps, value.usage,
+        value.usage.input_tokens, value.usage.output_tokens, value.cost_usd, value.context_tokens, value.completed_at,
+        value.duration_ms, value.queue_ms, value.first_token_ms, value.model_ms, value.last_seq, value.paused_state,
     )  # fmt: skip
 
 
@@ -324,7 +331,7 @@ def finish(jobs: Sequence[Job]) -> None:
     for job in jobs:
         job.result = True
     values: list[Finish] = [job.value for job in jobs]
-    fresh = [_execution_row(value.begin, value) for value in values if not value.stored]
+    fresh = [_whole_row(value) for value in values if not value.stored]
     stored = values
     if sql.insert(Execution, _EXECUTION, fresh, "ON CONFLICT DO NOTHING") == len(fresh):
         stored = [value for value in values if value.stored]
@@ -406,7 +413,7 @@ def _assistant_row(value: Finish) -> tuple[Any, ...]:
     session = value.begin.request.session
     return (
         value.assistant_id, session.id if session else None, value.begin.execution_id, value.position + 1, "assistant", value.parts,
-        value.text, _assistant_status(value), value.incomplete, value.in_history, True, "text", "", None, "", value.completed_at,
+        value.text, _assistant_status(value), value.incomplete, value.in_history, value.completed_at,
     )  # fmt: skip
 
 
@@ -456,8 +463,8 @@ def checkpoint(jobs: Sequence[Job]) -> None:
 
 def begin_late(jobs: Sequence[Job]) -> None:
     """Stores stateless executions that have run for a second (R0.6): values are lists of Begin. One that ended meanwhile is there."""
-    rows = [_execution_row(value) for job in jobs for value in job.value]
-    sql.insert(Execution, _EXECUTION, rows, "ON CONFLICT DO NOTHING")
+    rows = [_begun_row(value) for job in jobs for value in job.value]
+    sql.insert(Execution, _BEGUN, rows, "ON CONFLICT DO NOTHING")
 
 
 def renew(jobs: Sequence[Job]) -> None:
