@@ -1,6 +1,7 @@
-"""Failed authentications of an address in fixed one-minute windows (R1.8): in memory, or in Redis for all processes.
+"""Counts in fixed one-minute windows, in memory, or in Redis for all processes: failed authentications (R1.8), uses without a login.
 
-When Redis is down each process counts for itself: the limit gets softer, nobody is locked out by it.
+When Redis is down each process counts failures for itself: the limit gets softer, nobody is locked out by it.
+Uses without a login are refused then (R14.4).
 """
 
 import asyncio
@@ -32,6 +33,17 @@ async def failed(address: str) -> None:
 async def blocked(address: str) -> bool:
     """Whether the next failure of this address would be refused: /api/token then refuses before it checks."""
     return await _counted(address, 0) >= MAX_FAILURES
+
+
+async def spend(use: str, limit: int) -> None:
+    """Counts one use (`webhook:<address>`, say); raises rate_limited beyond `limit` in this minute, store_unavailable without the store."""
+    window = int(time.time()) // WINDOW_SECONDS
+    try:
+        count = await _counted_in_redis(f"sb:uses:{window}:{use}", 1) if settings.REDIS_URL else _counted_in_memory(use, window, 1)
+    except (RedisError, OSError) as error:
+        raise SwitchboardError("store_unavailable") from error
+    if count > limit:
+        raise refusal()
 
 
 def refusal() -> SwitchboardError:

@@ -51,3 +51,34 @@ async def test_without_redis_each_process_counts_for_itself(address: str, settin
     """R14.4: a counter store that is down locks nobody out and lets nobody guess for ever."""
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     await twenty_first_is_refused(address)
+
+
+async def a_use_over_its_limit_is_refused() -> None:
+    use = f"webhook:{uuid4()}"
+    for _ in range(3):
+        await throttle.spend(use, 3)
+    with pytest.raises(SwitchboardError) as refusal:
+        await throttle.spend(use, 3)
+    assert (refusal.value.status, refusal.value.code, refusal.value.retry_after_s) == (429, "rate_limited", 30)
+    await throttle.spend(f"webhook:{uuid4()}", 3)
+
+
+@pytest.mark.usefixtures("address")
+async def test_uses_are_counted_in_memory(settings: Settings) -> None:
+    settings.REDIS_URL = ""
+    await a_use_over_its_limit_is_refused()
+
+
+@pytest.mark.redis
+@pytest.mark.usefixtures("address")
+async def test_uses_are_counted_in_redis(settings: Settings, redis_url: str) -> None:
+    settings.REDIS_URL = redis_url
+    await a_use_over_its_limit_is_refused()
+
+
+async def test_without_the_store_a_use_is_refused(settings: Settings) -> None:
+    """R14.4: traffic without a login gets 503 where it cannot be counted."""
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    with pytest.raises(SwitchboardError) as refusal:
+        await throttle.spend("webhook:198.51.100.1", 3)
+    assert (refusal.value.status, refusal.value.code) == (503, "store_unavailable")
