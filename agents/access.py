@@ -55,10 +55,11 @@ def may_use(principal: Principal, agent: AgentSpec) -> bool:
     allowed = principal.agent_ids is None or agent.id in principal.agent_ids
     pinned = principal.pinned is None or agent.name in principal.pinned
     everyones = principal.kind in ("anonymous", "static", "system")
+    linked = principal.kind == "link" and principal.agent_ids is not None and agent.shareable
     own = principal.is_admin or agent.owner_id == principal.user_id is not None or principal.user_id in agent.manager_ids
     signed_in = agent.access == "signed_in" and principal.user_id is not None
     shared = agent.access == "shared" and (principal.user_id in agent.shared_user_ids or bool(principal.group_ids & agent.shared_group_ids))
-    return allowed & pinned & (everyones | own | signed_in | shared)
+    return allowed & pinned & (everyones | linked | own | signed_in | shared)
 
 
 def may_manage(principal: Principal, agent: AgentSpec) -> bool:
@@ -66,6 +67,13 @@ def may_manage(principal: Principal, agent: AgentSpec) -> bool:
     return principal.user_id is not None and (
         principal.is_admin or agent.owner_id == principal.user_id or principal.user_id in agent.manager_ids
     )
+
+
+def check_manager(principal: Principal, agent: AgentSpec) -> None:
+    """Raises insufficient_scope, or manager_required (403) for a user of the agent who may not edit it (AG-3, R2.4)."""
+    principal.check_scope("manage")
+    if not may_manage(principal, agent):
+        raise SwitchboardError("manager_required")
 
 
 def agent_for(principal: Principal, name: str, agents: Mapping[str, AgentSpec]) -> AgentSpec:

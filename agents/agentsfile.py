@@ -136,6 +136,8 @@ class AgentEntry(Entry):
     access: Literal["private", "shared", "signed_in"] = "signed_in"
     shared_users: list[str] = []
     shared_groups: list[str] = []
+    shareable: bool = True
+    require_email: bool = False
     tools: list[ToolEntry] = []
 
     @model_validator(mode="after")

@@ -117,6 +117,8 @@ class AgentSpec:
     access: Literal["private", "shared", "signed_in"] = "private"
     shared_user_ids: frozenset[int] = frozenset()
     shared_group_ids: frozenset[int] = frozenset()
+    shareable: bool = False
+    require_email: bool = False
 
     @property
     def model(self) -> ModelSpec:

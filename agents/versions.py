@@ -34,8 +34,11 @@ SETTINGS: tuple[str, ...] = (
 """The columns a version copies as they are; `provider`, `fallbacks` and `tools` are written as ids beside them."""
 
 LIVE: frozenset[str] = frozenset(
-    ("id", "name", "enabled", "owner", "managers", "access", "shared_users", "shared_groups", "published", "created_at", "updated_at")
-)
+    (
+        "id", "name", "enabled", "owner", "managers", "access", "shared_users", "shared_groups", "shareable", "require_email",
+        "published", "created_at", "updated_at",
+    )
+)  # fmt: skip
 """The columns that act at once."""
 
 
@@ -150,6 +153,8 @@ def spec(agent: Agent, version: AgentVersion, providers: Mapping[UUID, ProviderS
         access=cast(Literal["private", "shared", "signed_in"], agent.access),
         shared_user_ids=_ids(agent.shared_users.all()),
         shared_group_ids=_ids(agent.shared_groups.all()),
+        shareable=agent.shareable,
+        require_email=agent.require_email,
         **{name: config[name] for name in _SAME_IN_SPEC},
     )
 

@@ -84,6 +84,8 @@ class AgentForm(ModelForm[Agent]):
             "owner": "May edit the agent and see its conversations.",
             "managers": "May do what the owner may.",
             "access": "Who may talk to it, besides owner, co-managers and administrators.",
+            "shareable": "Off: every public link to it is dead at once.",
+            "require_email": "On: visitors of public links are sent a code before they may chat.",
         }
         widgets = {"instructions": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 16})}
 

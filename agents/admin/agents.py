@@ -112,7 +112,7 @@ class AgentAdmin(ManagedAdmin[Agent]):
             {
                 "classes": ["tab"],
                 "description": "What is set here acts at once, without publishing.",
-                "fields": ("enabled", ("owner", "managers"), "access", ("shared_users", "shared_groups")),
+                "fields": ("enabled", ("owner", "managers"), "access", ("shared_users", "shared_groups"), ("shareable", "require_email")),
             },
         ),
     )  # fmt: skip
