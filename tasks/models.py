@@ -1,5 +1,7 @@
 """Rows of turns without a client: schedules and their claims, webhooks in and out."""
 
+from datetime import datetime
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -9,6 +11,7 @@ from django.utils.timezone import now
 from agents.fields import EncryptedTextField
 from agents.ids import uuid7
 from agents.models import Agent
+from tasks.cron import next_fire, zone_for
 
 
 class Schedule(models.Model):
@@ -44,17 +47,32 @@ class Schedule(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def plan(self, now: datetime) -> None:
+        """Sets when it fires next: None when it is switched off or has nothing left to fire (AG-43). Raises invalid_cron, invalid_timezone."""
+        self.next_run_at = self._next_run(now) if self.enabled else None
+
+    def _next_run(self, now: datetime) -> datetime | None:
+        if self.cron_expression:
+            return next_fire(self.cron_expression, zone_for(self.timezone), now)
+        return self.run_at if self.run_at is not None and self.run_at > now else None
+
 
 class Firing(models.Model):
-    """One due time of one schedule, claimed once however many schedulers run (AG-44)."""
+    """One run of one schedule: of a due time, claimed once however many schedulers run (AG-44), or asked for (without a due time).
+
+    `execution_id` is its latest attempt. `open`: a failed end is still to be tried again.
+    """
 
     schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="firings", db_index=False)
-    due_at = models.DateTimeField()
-    execution_id = models.UUIDField(null=True)
+    due_at = models.DateTimeField(null=True)
+    execution_id = models.UUIDField()
+    retries = models.PositiveSmallIntegerField(default=0)
+    open = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=now)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["schedule", "due_at"], name="one_firing_per_due_time")]
+        indexes = [models.Index(fields=["id"], name="firing_open", condition=Q(open=True))]
 
     def __str__(self) -> str:
         return f"{self.schedule} at {self.due_at}"
