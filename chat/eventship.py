@@ -35,6 +35,7 @@ class Shipper:
 
     def __init__(self) -> None:
         self._dirty: set[Log] = set()
+        self._bells: list[tuple[str, str]] = []
         self._wake: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._urgent = False
@@ -45,6 +46,12 @@ class Shipper:
         waiting = log.last_seq - log.shipped
         if waiting >= FULL or log.shipped == log.base:
             self._urgent = True
+        self._ensure()
+
+    def publish(self, channel: str, text: str) -> None:
+        """Rings a bell of other processes, after the events that are on their way; one that Redis does not take is not repeated."""
+        self._bells.append((channel, text))
+        self._urgent = True
         self._ensure()
 
     def _ensure(self) -> None:
@@ -63,7 +70,7 @@ class Shipper:
                 await asyncio.sleep(FLUSH_S)
             self._urgent = False
             logs, self._dirty = self._dirty, set()
-            if logs and not await self._flush(logs):
+            if (logs or self._bells) and not await self._flush(logs):
                 self._dirty |= logs
                 wake.set()
                 await asyncio.sleep(0.5)
@@ -79,6 +86,9 @@ class Shipper:
             pipeline.xadd(key(log.execution_id), {"e": eventcodec.encode(events)}, id=f"{log.last_seq}-0")  # type: ignore[arg-type]  # no gaps here
             pipeline.expire(key(log.execution_id), settings.CHAT_RESUME_SECONDS if log.complete else LONGEST_S)
             sent.append((log, log.last_seq))
+        bells, self._bells = self._bells, []
+        for channel, text in bells:
+            pipeline.publish(channel, text)
         try:
             await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError) as error:

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from chat import sessionbell
 from chat.eventlog import registry
 from chat.eventship import append_end
 from chat.models import Execution
@@ -19,9 +20,14 @@ async def announce(execution_id: UUID) -> None:
     log = registry.get(execution_id)
     if log is not None and not log.complete:
         log.append(event)
+    session_id, last_seq = await run(_where, execution_id)
     if settings.REDIS_URL:
-        await append_end(execution_id, await run(_last_seq, execution_id), event)
+        await append_end(execution_id, last_seq, event)
+    if session_id is not None:
+        sessionbell.ring(session_id, execution_id)
 
 
-def _last_seq(execution_id: UUID) -> int:
-    return Execution.objects.filter(id=execution_id).values_list("last_seq", flat=True).first() or 0
+def _where(execution_id: UUID) -> tuple[UUID | None, int]:
+    """The run's conversation and last number."""
+    row = Execution.objects.filter(id=execution_id).values_list("session_id", "last_seq").first()
+    return row or (None, 0)

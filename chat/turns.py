@@ -20,7 +20,7 @@ from django.conf import settings
 from agents import directory
 from agents.ids import uuid7
 from agents.tools.base import ToolContext
-from chat import bell, gates, history, idempotency, loop, metrics, process, records, repeats, sessions, store
+from chat import bell, gates, history, idempotency, loop, metrics, process, records, repeats, sessionbell, sessions, store
 from chat.claims import Claim, Entered, Entry, Interrupts
 from chat.errors import CatalogChanged, TurnError
 from chat.eventlog import Log, registry
@@ -350,6 +350,7 @@ async def _begin_queued(turn: Turn, entry: Entry) -> None:
     turn.queue_position = getattr(entry, "position", 1)
     await _admit(turn, await store.write(records.begin, turn.begin))
     turn.stored = turn.begin.store_execution
+    _ring(turn)
     _launch(turn, _after_waiting)
     if isinstance(entry, Interrupts):
         await _interrupt(entry.running)
@@ -426,7 +427,14 @@ async def _promoted(turn: Turn, entered: Entered) -> records.Began:
 async def _from_the_start(turn: Turn) -> Ended | Paused:
     turn.progress.messages = await _messages(turn)
     turn.emit(_started(turn))
+    _ring(turn)
     return await loop.run(run_of(turn))
+
+
+def _ring(turn: Turn) -> None:
+    """Whoever watches the conversation hears that a run of it waits, began or goes on; its log tells the rest."""
+    if turn.session is not None:
+        sessionbell.ring(turn.session.id, turn.execution_id)
 
 
 def adopt(turn: Turn, work: Work) -> None:
@@ -434,6 +442,7 @@ def adopt(turn: Turn, work: Work) -> None:
     turn._states = [gate.before(turn.request) for gate in gates.load()]
     _running[turn.execution_id] = turn
     registry.live[turn.execution_id] = turn.log
+    _ring(turn)
     _launch(turn, work)
 
 
