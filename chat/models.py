@@ -178,6 +178,7 @@ class Execution(models.Model):
     schedule_id = models.UUIDField(null=True)
     link_id = models.UUIDField(null=True)
     callback_url = models.CharField(max_length=2000, blank=True, default="", db_default="")
+    unreported = models.BooleanField(null=True, help_text="Whoever waits for its end (deliveries, retries) is still to be told of it.")
     skip_reason = models.CharField(max_length=40, blank=True, default="", db_default="")
     retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     request_id = models.CharField(max_length=128, blank=True)
@@ -193,7 +194,9 @@ class Execution(models.Model):
             models.Index(
                 fields=["agent", "-priority", "created_at"], name="task_waiting", condition=Q(status="queued", work__isnull=False)
             ),
+            models.Index(fields=["agent"], name="task_held", condition=Q(work__isnull=False, lease_until__isnull=False)),
             models.Index(fields=["status", "lease_until"], name="execution_open", condition=Q(status__in=["queued", "running", "paused"])),
+            models.Index(fields=["completed_at"], name="execution_unreported", condition=Q(unreported=True)),
         ]
 
     def __str__(self) -> str:
