@@ -82,3 +82,43 @@ async def test_without_the_store_a_use_is_refused(settings: Settings) -> None:
     with pytest.raises(SwitchboardError) as refusal:
         await throttle.spend("webhook:198.51.100.1", 3)
     assert (refusal.value.status, refusal.value.code) == (503, "store_unavailable")
+
+
+async def windows_have_their_own_length() -> None:
+    use = f"mail:{uuid4()}"
+    for _ in range(2):
+        await throttle.spend(use, 2, 600)
+    with pytest.raises(SwitchboardError) as refusal:
+        await throttle.spend(use, 2, 600)
+    assert refusal.value.retry_after_s == 600 - 1_800_000_030 % 600
+    await throttle.give_back(use, 600)
+    await throttle.give_back(use, 600)
+    await throttle.spend(use, 2, 600)
+
+
+@pytest.mark.usefixtures("address")
+async def test_longer_windows_and_what_is_given_back_in_memory(settings: Settings) -> None:
+    """R4.3: a replay costs nothing."""
+    settings.REDIS_URL = ""
+    await windows_have_their_own_length()
+
+
+@pytest.mark.redis
+@pytest.mark.usefixtures("address")
+async def test_longer_windows_and_what_is_given_back_in_redis(settings: Settings, redis_url: str) -> None:
+    settings.REDIS_URL = redis_url
+    await windows_have_their_own_length()
+
+
+@pytest.mark.usefixtures("address")
+async def test_memory_is_bounded_and_open_windows_are_kept(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    settings.REDIS_URL = ""
+    throttle._counts.clear()
+    monkeypatch.setattr(throttle, "_MAX_ADDRESSES", 10)
+    await throttle.spend("open", 1, 3600)
+    for number in range(20):
+        monkeypatch.setattr("agents.throttle.time.time", lambda number=number: 1_800_000_030.0 + 60 * number)
+        await throttle.spend(f"use-{number}", 1)
+    assert len(throttle._counts) <= 10
+    with pytest.raises(SwitchboardError):
+        await throttle.spend("open", 1, 3600)
