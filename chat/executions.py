@@ -25,7 +25,9 @@ from chat.views import Call, uuid_for
 
 MAX_LOG_LINES = 2000
 MAX_SHOWN_MESSAGE_CHARS = 500
-_NUMBER = re.compile(r"[0-9]{1,18}\Z")
+_NUMBER = re.compile(r"[0-9]+\Z")
+_BEYOND_ALL = 2**53 - 1
+"""No event has such a number; a larger one says the same, and JSON clients could not read it back."""
 
 
 async def execution_for(principal: Principal, text: str) -> Execution:
@@ -98,7 +100,7 @@ def number_after(call: Call) -> int:
     text = call.headers.get("last-event-id", call.query.get("after", "0"))
     if not _NUMBER.match(text):
         raise SwitchboardError("invalid_request", "Last-Event-ID and after are whole numbers from 0.")
-    return int(text)
+    return min(int(text.lstrip("0")[:18] or "0"), _BEYOND_ALL)
 
 
 def summary(row: Execution) -> dict[str, Any]:

@@ -73,6 +73,8 @@ async def _copy(source: Log, log: Log) -> None:
     async for batch in batches(source, log.last_seq):
         for item in batch:
             log.append(item.event)
+    if not log.at_rest() and source.events:
+        log.append(source.events[-1])  # who claims to have seen more than there is still hears of the end
 
 
 def _keep_honest(log: Log) -> None:

@@ -11,9 +11,9 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
 
-import orjson
 import uvloop
 from twisted.internet import asyncioreactor
 
@@ -29,6 +29,8 @@ from config.serving import (
     Application,
     Lifespan,
     body_limit,
+    raw_refusal,
+    refusal,
 )  # fmt: skip
 
 if "twisted.internet.reactor" not in sys.modules:  # before daphne, which would install a slower one
@@ -135,7 +137,7 @@ class OrderlyServer(Server):  # type: ignore[misc]  # daphne is untyped
 
     def create_application(self, protocol: Any, scope: MutableMapping[str, Any]) -> Any:
         if getattr(protocol, "too_large", False):
-            scope["switchboard"] = {"too_large": True}
+            scope["switchboard"] = {"too_large": True, "limit": protocol.limit}
         return super().create_application(protocol, scope)
 
 
@@ -167,9 +169,7 @@ class CuttingRequest(WebRequest):  # type: ignore[misc]  # daphne is untyped
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """What daphne refuses by itself has the native envelope too (R3.1)."""
-        code = "internal_error" if status >= 500 else "invalid_request"
-        content = orjson.dumps({"detail": body, "code": code, "request_id": ""})
-        headers = [(b"Content-Type", b"application/json"), (b"Content-Length", str(len(content)).encode())]
+        headers, content = refusal(body, "internal_error" if status >= 500 else "invalid_request")
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": content})
 
@@ -199,6 +199,11 @@ class CuttingChannel(http.HTTPChannel):  # type: ignore[misc]  # twisted is unty
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._respondToBadRequestAndDisconnect()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """What twisted refuses by itself has the envelope too (R3.1)."""
+        self.transport.write(raw_refusal(b"400 Bad Request", "This is not a valid HTTP request."))
+        self.loseConnection()
 
     def _send100Continue(self) -> None:
         if not self.requests[-1].too_large:
@@ -248,6 +253,7 @@ class CuttingFactory(http.HTTPFactory):  # type: ignore[misc]  # twisted is unty
 
     def buildProtocol(self, addr: Any) -> CuttingChannel:
         channel = CuttingChannel()
-        channel.factory, channel.requestFactory = self, CuttingRequest
+        channel.factory = self
+        channel.requestFactory = partial(CuttingRequest, parsePOSTFormSubmission=False)  # forms are the application's to parse
         channel.callLater, channel.timeOut = self.reactor.callLater, self.timeOut
         return channel

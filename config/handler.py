@@ -25,7 +25,7 @@ from chat.client import too_large
 from chat.streaming import StreamAnswer
 from chat.views import Envelope, native_envelope, refuse
 from config import logs, serving
-from config.routes import ENVELOPES, PAGES, WIRE_ONLY, request_id_pattern
+from config.routes import ENVELOPES, PAGE_FOLDERS, PAGES, WIRE_ONLY, request_id_pattern
 
 logger = logging.getLogger("switchboard.requests")
 Scope = Mapping[str, Any]
@@ -124,7 +124,7 @@ class Handler(ASGIHandler):
 
 
 def is_page(path: str) -> bool:
-    return not settings.CHAT_WIRE_ONLY and (path == "/" or path.startswith(PAGES))
+    return not settings.CHAT_WIRE_ONLY and (path in PAGES or path.startswith(PAGE_FOLDERS))
 
 
 def envelope_for(path: str) -> Envelope:

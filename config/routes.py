@@ -6,8 +6,9 @@ from chat.protocols.openai.errors import envelope as openai_envelope
 from chat.protocols.uimessage.errors import envelope as uimessage_envelope
 from chat.views import Envelope
 
-PAGES = ("/admin", "/static/", "/docs", "/favicon.ico")
-"""Prefixes that Django's own cycle serves, besides the chat page at /. All other paths are wires."""
+PAGES = frozenset(("/", "/admin", "/docs", "/favicon.ico"))
+PAGE_FOLDERS = ("/admin/", "/docs/", "/static/")
+"""What Django's own cycle serves: these paths, and all below these. All others are wires, whose errors are never HTML (R3.1)."""
 
 WIRE_ONLY = ("/v1/", "/openapi.json", "/status")
 """What `serve_chat` serves (OAI-5)."""

@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
 from django.conf import settings
 
 from agents import directory
+from agents.ids import uuid7
 
 ServerKind = Literal["daphne", "uvicorn"]
 Application = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
@@ -101,6 +103,21 @@ def body_limit(path: str) -> int:
     """Bytes of a request body that may come in for `path`: the largest any published agent allows; more for uploads (R12.1a)."""
     largest = max(int(settings.CHAT_MAX_REQUEST_SIZE), directory.current().max_body_bytes)
     return max(largest, int(settings.UPLOAD_MAX_BYTES) + _FORM_BYTES) if path.startswith(_UPLOADS) else largest
+
+
+def refusal(sentence: str, code: str = "invalid_request") -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of what a server refuses by itself, before there is a request for the application (R3.1, R3.4)."""
+    request_id = f"req_{uuid7().hex[-16:]}"
+    body = orjson.dumps({"detail": sentence, "code": code, "request_id": request_id})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+    return headers, body
+
+
+def raw_refusal(status_line: bytes, sentence: str) -> bytes:
+    """The same as the bytes of a whole HTTP/1.1 answer, after which the connection ends."""
+    headers, body = refusal(sentence)
+    lines = [b"%b: %b\r\n" % header for header in (*headers, (b"connection", b"close"))]
+    return b"HTTP/1.1 %b\r\n%b\r\n%b" % (status_line, b"".join(lines), body)
 
 
 class Lifespan:

@@ -9,7 +9,6 @@ import signal
 import socket
 from collections.abc import Callable
 
-import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -23,6 +22,7 @@ from config.serving import (
     PING_S,
     WEBSOCKET_BYTES,
     Application,
+    raw_refusal,
 )  # fmt: skip
 
 
@@ -117,8 +117,11 @@ class PatientProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP, or of a method that HTTP does not have, is refused in our envelope too (R3.1)."""
+        self.transport.write(raw_refusal(b"400 Bad Request", "This is not a valid HTTP request."))
+        self.transport.close()
+
     def _refuse_head(self) -> None:
-        body = orjson.dumps({"detail": "The request's headers are too large.", "code": "invalid_request", "request_id": ""})
-        head = f"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        self.transport.write(raw_refusal(b"431 Request Header Fields Too Large", "The request's headers are too large."))
         self.transport.close()

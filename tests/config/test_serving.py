@@ -157,16 +157,51 @@ def test_a_body_of_exactly_the_limit_comes_through(server):
         assert answer(connection)[2]["size"] == LIMIT
 
 
+def refused(connection):
+    """Status and JSON of an answer after which the server closes the connection."""
+    status, headers, body = answer(connection)
+    assert connection.recv(1) == b""
+    assert (headers["content-type"], headers["x-request-id"]) == ("application/json", body["request_id"])
+    assert (list(body), body["code"]) == (["detail", "code", "request_id"], "invalid_request")
+    return status
+
+
 def test_headers_without_end_are_refused(server):
     with server.open() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-Long: " + b"x" * 70_000)
-        assert receive(connection).split()[1] in (b"400", b"431")
+        assert refused(connection) in (400, 431)
 
 
-def test_malformed_http_is_400(server):
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01 TLS spoken to a plain port\r\n\r\n",
+        head("/", "Bad Name: x"),
+        head("/", "Content-Length: many"),
+        head("/", "Transfer-Encoding: chunked") + b"not a length\r\n",
+    ],
+)
+def test_malformed_http_is_400_in_our_envelope(server, sent):
+    """R3.1: also where no request ever reaches the application."""
     with server.open() as connection:
-        connection.sendall(b"nonsense\r\n\r\n")
-        assert receive(connection).split()[1] == b"400"
+        connection.sendall(sent)
+        assert refused(connection) == 400
+
+
+@pytest.mark.parametrize("kind", ["uvicorn"], indirect=True)
+def test_a_method_that_http_does_not_have_is_400(server):
+    with server.open() as connection:
+        connection.sendall(head("/", method="BREW"))
+        assert refused(connection) == 400
+
+
+@pytest.mark.parametrize("form", ["multipart/form-data; boundary=b", "multipart/form-data", "application/x-www-form-urlencoded"])
+def test_forms_are_not_parsed_before_the_application_sees_them(server, form):
+    """A malformed one is refused by the view, in its wire's envelope (R3.1); twisted would answer without one."""
+    with server.open() as connection:
+        connection.sendall(head("/", f"Content-Type: {form}", "Content-Length: 8") + b"--x\r\n:\r\n")
+        assert answer(connection)[::2] == (200, {"size": 8, "too_large": False, "root_path": ""})
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: local", head("/", "Content-Length: 10") + b"x"])

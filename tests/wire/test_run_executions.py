@@ -192,7 +192,7 @@ def test_whoever_has_seen_all_is_told_the_end(owner: httpx.Client) -> None:
     assert objects(watch(owner, execution_id, after=int(last.id))) == [{"type": "stream_end"}]
 
 
-@pytest.mark.parametrize("number", ["-1", "x", "1.0", "", "9" * 30])
+@pytest.mark.parametrize("number", ["-1", "x", "1.0", "", "1e3"])
 def test_a_bad_number_is_refused(owner: httpx.Client, number: str) -> None:
     """R7.3."""
     execution_id = run_of(owner)
@@ -200,6 +200,16 @@ def test_a_bad_number_is_refused(owner: httpx.Client, number: str) -> None:
     by_header = owner.get(f"/api/executions/{execution_id}/stream?after=0", headers={"last-event-id": number})
     for answer in (by_query, by_header):
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("number", ["9" * 18, "9" * 30, "9" * 5000])
+def test_after_a_number_that_no_event_has_there_is_only_the_end(server: Server, owner: httpx.Client, number: str) -> None:
+    """R7.3: an integer like any other; of a run that is over, and of one that waits."""
+    assert objects(watch(owner, run_of(owner), after=number)) == [{"type": "stream_end"}]
+    with ThreadPoolExecutor(2) as threads:
+        told = objects(watch(owner, waiting_run(server, owner, threads), after=number))
+    assert told[-1] == {"type": "stream_end"}
+    assert not [line for line in told if line["type"] in ("system", "assistant", "stream_event")]
 
 
 def waiting_run(server: Server, client: httpx.Client, threads: ThreadPoolExecutor) -> str:

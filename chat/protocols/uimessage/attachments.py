@@ -60,7 +60,7 @@ class DeleteView(WireView):
         given = call.json().get("attachmentId") if call.body else call.query.get("attachmentId")
         if not isinstance(given, str) or not _UUID.match(given):
             raise invalid("attachmentId", "The id of an attachment is required.")
-        row = await attachments.delete(call.principal, given.lower())
+        row = await attachments.delete(call.principal, given)
         return respond({"success": True, "message": "Attachment deleted successfully", "attachmentId": str(row.id)})
 
 

@@ -138,7 +138,7 @@ def test_the_scope_knowledge_is_needed(server: Server) -> None:
 def test_a_file_is_deleted_by_query_or_by_body(owner: httpx.Client) -> None:
     first, second = uploaded(owner), uploaded(owner)
     by_query = owner.delete(DELETE, params={"attachmentId": first})
-    by_body = owner.request("DELETE", DELETE, json={"attachmentId": second.upper()})
+    by_body = owner.request("DELETE", DELETE, json={"attachmentId": second})
     for answer, key in ((by_query, first), (by_body, second)):
         assert answer.json() == {"success": True, "message": "Attachment deleted successfully", "attachmentId": key}
     check_refusal(owner.delete(DELETE, params={"attachmentId": first}), 404, "attachment_not_found")
@@ -161,7 +161,9 @@ def test_strangers_and_guests_cannot_tell_a_foreign_file_from_none(server: Serve
     """R2.2: files are shared with nobody."""
     key = uploaded(owner)
     with http(server, "guest") as guest:
-        answers = [client.delete(DELETE, params={"attachmentId": id}) for client in (guest, stranger) for id in (key, str(UUID(int=7)))]
+        tried = (key, str(UUID(int=7)), key.upper())
+        answers = [client.delete(DELETE, params={"attachmentId": id}) for client in (guest, stranger) for id in tried]
+    answers.append(owner.delete(DELETE, params={"attachmentId": key.upper()}))  # ids are lower-case text (R0.2)
     texts = {json.dumps({name: value for name, value in answer.json().items() if name != "request_id"}) for answer in answers}
     assert {answer.status_code for answer in answers} == {404}
     assert len(texts) == 1
@@ -224,6 +226,13 @@ def test_a_malformed_idempotency_key_is_refused_before_anything_is_stored(server
     before = on_disk(server)
     check_refusal(upload(owner, **{"idempotency-key": "k" * 256}), 400, "invalid_request")
     assert on_disk(server) == before
+
+
+def test_a_refused_upload_is_told_the_limit_of_uploads(any_server: Server) -> None:
+    """R12.1a: not that of messages, whichever server cut it."""
+    with http(any_server) as client:
+        told = check_refusal(upload(client, b"\0" * 40_000_000), 413, "request_too_large")
+    assert " 34603008 bytes" in told["message"]
 
 
 def test_limits_hold_for_declared_and_for_real_sizes(new_server: NewServer) -> None:

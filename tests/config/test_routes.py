@@ -1,0 +1,32 @@
+"""Which paths are pages: all others are wires, whose errors are never HTML (R3.1)."""
+
+import pytest
+
+from config.handler import envelope_for, is_page
+from tests.support.clients import http
+from tests.support.server import Server
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [("/", True), ("/admin", True), ("/admin/x", True), ("/docs", True), ("/docs/", True), ("/static/a.css", True), ("/favicon.ico", True)]
+    + [(path, False) for path in ("/administrator", "/docsx", "/docs.json", "/statics/a", "/static", "/favicon.icon", "/v1/models", "/Admin")],
+)
+def test_a_page_is_named_by_whole_steps_of_its_path(path: str, page: bool) -> None:
+    assert is_page(path) is page
+
+
+@pytest.mark.parametrize("path", ["/v1/x", "/attachment/x", "/api/x", "/v1x"])
+def test_an_unknown_path_has_its_wires_envelope(path: str) -> None:
+    assert (envelope_for(path).__module__ == "chat.views") is path.startswith(("/api", "/v1x"))
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("path", ["/docsx", "/administrator", "/docs.html", "/static", "/no/such/path", "/%00", "/%ff"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_is_nowhere_is_json(any_server: Server, path: str, method: str) -> None:
+    """R3.1."""
+    with http(any_server, None) as client:
+        answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+    assert answer.json() == {"detail": "Not found", "code": "not_found", "request_id": answer.headers["x-request-id"]}
