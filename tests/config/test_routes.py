@@ -7,13 +7,14 @@ from tests.support.clients import http
 from tests.support.server import Server
 
 
-@pytest.mark.parametrize(
-    ("path", "page"),
-    [("/", True), ("/admin", True), ("/admin/x", True), ("/docs", True), ("/docs/", True), ("/static/a.css", True), ("/favicon.ico", True)]
-    + [(path, False) for path in ("/administrator", "/docsx", "/docs.json", "/statics/a", "/static", "/favicon.icon", "/v1/models", "/Admin")],
-)
-def test_a_page_is_named_by_whole_steps_of_its_path(path: str, page: bool) -> None:
-    assert is_page(path) is page
+@pytest.mark.parametrize("path", ["/", "/admin", "/admin/x", "/docs", "/docs/", "/static/a.css", "/favicon.ico"])
+def test_pages(path: str) -> None:
+    assert is_page(path)
+
+
+@pytest.mark.parametrize("path", ["/administrator", "/docsx", "/docs.json", "/statics/a", "/static", "/favicon.icon", "/v1", "/Admin"])
+def test_a_page_is_named_by_whole_steps_of_its_path(path: str) -> None:
+    assert not is_page(path)
 
 
 @pytest.mark.parametrize("path", ["/v1/x", "/attachment/x", "/api/x", "/v1x"])
