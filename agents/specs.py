@@ -4,7 +4,7 @@ Built from rows by agents.directory; everything above this floor reads specs and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import UUID
 
@@ -123,6 +123,12 @@ class AgentSpec:
     @property
     def model(self) -> ModelSpec:
         return self.models[0]
+
+    def with_model(self, name: str) -> "AgentSpec":
+        """The same agent asked with another model of its provider; its fallbacks stay. Whether callers may is AG-6's business."""
+        if name == self.model.name:
+            return self
+        return replace(self, models=(replace(self.model, name=name), *self.models[1:]))
 
     def tool(self, name: str) -> ToolSpec | None:
         return next((tool for tool in self.tools if tool.name == name), None)

@@ -1,4 +1,4 @@
-"""Which agent answers where the caller need not name one: run, websocket and uimessage ask here (RUN-6 … RUN-9)."""
+"""Which agent answers where the caller need not name one (RUN-6 … RUN-9), and with which of its models (AG-6)."""
 
 from django.conf import settings
 
@@ -42,3 +42,12 @@ def _of_the_site(principal: Principal, catalog: Catalog) -> AgentSpec:
     if len(usable) != 1:
         raise SwitchboardError("agent_not_found")
     return next(iter(usable.values()))
+
+
+def asked_with(agent: AgentSpec, model: str | None) -> AgentSpec:
+    """The agent with the model the caller asks for (AG-6); nothing or its own: as it is. Raises model_not_allowed (422)."""
+    if not model or model == agent.model.name:
+        return agent
+    if model not in agent.allowed_models:
+        raise SwitchboardError("model_not_allowed")
+    return agent.with_model(model)

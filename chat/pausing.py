@@ -59,6 +59,7 @@ def paused_state(turn: "Turn", end: Paused) -> dict[str, Any]:
         "waiting": [call.to_json() for call in end.waiting],
         "client": [asdict(call) for call in end.client],
         "request": {name: getattr(request, name) for name in _REQUEST},
+        "model": request.agent.model.name,
         "sampling": asdict(request.sampling),
         "client_tools": [asdict(tool) for tool in request.client_tools],
         "notice": request.agent.approval_notice,
@@ -69,13 +70,13 @@ def paused_state(turn: "Turn", end: Paused) -> dict[str, Any]:
 
 
 def request_of(state: Mapping[str, Any], principal: Principal, agent: AgentSpec, session: SessionRef | None) -> TurnRequest:
-    """The request as it was, for the same version of the agent."""
+    """The request as it was, for the same version of the agent, with the model it was asked with."""
     plain = dict(state["request"])
     sampling = {**state["sampling"], "stop": tuple(state["sampling"]["stop"])}
     return TurnRequest(
         **{**plain, "parts": tuple(plain["parts"]), "instructions": tuple(plain["instructions"])},
         principal=principal,
-        agent=agent,
+        agent=agent.with_model(state.get("model", agent.model.name)),
         session=session,
         sampling=Sampling(**sampling),
         client_tools=tuple(ToolDefinition(**tool) for tool in state["client_tools"]),
