@@ -50,19 +50,21 @@ def scope_hash(value: Any) -> str:
     return sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-async def take(claim: IdempotencyClaim, execution_id: UUID) -> UUID | None:
+async def take(claim: IdempotencyClaim, execution_id: UUID, *, answered: bool = False) -> UUID | None:
     """Claims the key for `execution_id`; or returns the execution of an earlier run, whose answer is to be given again.
+
+    `answered`: a call that is answered with 202 when its run is stored, and so may be answered again before the run ends (R4.3).
 
     Raises request_in_progress (409) while that one runs, idempotency_key_reused (422) when it was asked something else, and
     store_unavailable (503): a request with a key is never run unprotected (R4.5).
     """
     try:
-        return await run(_take, claim, execution_id)
+        return await run(_take, claim, execution_id, answered)
     except (OperationalError, InterfaceError) as error:
         raise TurnError("store_unavailable", retry_after_s=1) from error
 
 
-def _take(claim: IdempotencyClaim, execution_id: UUID) -> UUID | None:
+def _take(claim: IdempotencyClaim, execution_id: UUID, answered: bool) -> UUID | None:
     while True:
         now = timezone.now()
         values = {"fingerprint": claim.fingerprint, "execution_id": execution_id, "created_at": now}
@@ -70,7 +72,7 @@ def _take(claim: IdempotencyClaim, execution_id: UUID) -> UUID | None:
         if created:
             return None
         if not _is_free(record, now):
-            return _earlier(record, claim)
+            return _earlier(record, claim, answered)
         unchanged = IdempotencyRecord.objects.filter(pk=record.pk, execution_id=record.execution_id)
         if unchanged.update(**values):
             return None
@@ -82,11 +84,11 @@ def _is_free(record: IdempotencyRecord, now: datetime) -> bool:
     return age > LIFE or (age > BEGINNING and not Execution.objects.filter(pk=record.execution_id).exists())
 
 
-def _earlier(record: IdempotencyRecord, claim: IdempotencyClaim) -> UUID:
+def _earlier(record: IdempotencyRecord, claim: IdempotencyClaim, answered: bool) -> UUID:
     if record.fingerprint != claim.fingerprint:
         raise TurnError("idempotency_key_reused")
     status = Execution.objects.filter(pk=record.execution_id).values_list("status", flat=True).first()
-    if status in (None, Execution.Status.QUEUED, Execution.Status.RUNNING):
+    if status is None or (not answered and status in (Execution.Status.QUEUED, Execution.Status.RUNNING)):
         raise _in_progress(record.execution_id)
     return record.execution_id
 

@@ -13,8 +13,9 @@ Assistant parts:
   {"type": "source", "source_id", "title", "url", …}   {"type": "output", "name", "value"}
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -110,4 +111,47 @@ class TurnRequest:
 
     @property
     def text(self) -> str:
-        return "\n\n".join(part["text"] for part in self.parts if part["type"] == "text")
+        return text_of(self.parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRequest:
+    """A turn to be run later, by whichever process has a worker (chat.queued), in the version of `agent` that is published then.
+
+    `parts`: what the model is asked; `stored_parts`: what a conversation keeps of that, where it is not the same.
+    `session`: it is a turn of this conversation, with its history and its lock (AG-34). `save`: it is not, but its question and
+    answer are added to the owner's current conversation with the agent. `instructions` follow the agent's, always.
+    `allowed_tools` None: all of the agent. `model` "": the agent's. `timeout_s` None: the agent's run timeout, which it never
+    exceeds. `priority` 0-9: higher starts first. `max_attempts`: how often it may start, if its process dies each time (AG-32).
+    """
+
+    principal: Principal
+    agent: AgentSpec
+    wire: str | None = None
+    trigger: Literal["task", "schedule", "webhook"] = "task"
+    parts: tuple[Part, ...]
+    stored_parts: tuple[Part, ...] | None = None
+    session: SessionRef | None = None
+    save: bool = False
+    instructions: tuple[str, ...] = ()
+    allowed_tools: tuple[str, ...] | None = None
+    model: str = ""
+    max_steps: int | None = None
+    timeout_s: float | None = None
+    priority: int = 5
+    not_before: datetime | None = None
+    max_attempts: int = 3
+    callback_url: str = ""
+    schedule_id: UUID | None = None
+    retry_of: UUID | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str = ""
+
+    @property
+    def text(self) -> str:
+        return text_of(self.parts)
+
+
+def text_of(parts: Iterable[Part]) -> str:
+    """The text of a message."""
+    return "\n\n".join(part["text"] for part in parts if part["type"] == "text")
