@@ -54,6 +54,16 @@ _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"
 _RETRYABLE = frozenset((429, 502, 503, 504))
 
 
+def wanted_form(stream: bool | None, accept: str, query: str | None) -> Form | None:
+    """How an answer is to be sent, by the body's `stream`, the header `Accept` and `?stream=` (AG-9). None: one JSON body."""
+    if stream is False or query == "false":
+        return None
+    named = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if "text/event-stream" in named or ("application/x-ndjson" not in named and query == "sse"):
+        return "sse"
+    return "ndjson" if "application/x-ndjson" in named or query in ("ndjson", "true") or stream else None
+
+
 class Encoder:
     """Batches -> bytes. `after`: shown the events from 1, it makes bytes only for what comes after that number (R7.3)."""
 

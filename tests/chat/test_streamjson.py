@@ -19,7 +19,7 @@ from chat.events import (
     TurnStarted,
     Usage,
 )
-from chat.streamjson import Encoder, lines
+from chat.streamjson import Encoder, lines, wanted_form
 from tests.protocols import story
 from tests.support import golden
 
@@ -185,3 +185,28 @@ def test_resuming_after_any_frame_loses_and_repeats_nothing(steps: list[tuple[st
     rest = [(number, line) for number, line in told[:-1] if (number or 0) > after]
     assert by_frames(encoded(events, after=after)) == [*rest, told[-1]]
     assert [number for number, _ in told] == sorted(number or 0 for number, _ in told)
+
+
+@pytest.mark.parametrize(
+    ("stream", "accept", "query", "form"),
+    [
+        (None, "", None, None),
+        (None, "*/*", None, None),
+        (None, "application/json", None, None),
+        (False, "text/event-stream", "sse", None),
+        (None, "text/event-stream", "false", None),
+        (None, "text/event-stream", None, "sse"),
+        (None, "text/event-stream;q=0.9, application/x-ndjson", "ndjson", "sse"),
+        (True, "application/json, text/event-stream", None, "sse"),
+        (None, "application/x-ndjson", "sse", "ndjson"),
+        (None, "*/*", "sse", "sse"),
+        (True, "*/*", "sse", "sse"),
+        (None, "*/*", "ndjson", "ndjson"),
+        (None, "*/*", "true", "ndjson"),
+        (True, "", None, "ndjson"),
+        (None, "*/*", "yes", None),
+    ],
+)
+def test_the_form_of_an_answer(stream: bool | None, accept: str, query: str | None, form: str | None) -> None:
+    """AG-9."""
+    assert wanted_form(stream, accept, query) == form
