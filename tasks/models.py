@@ -48,7 +48,7 @@ class Schedule(models.Model):
         return self.name
 
     def plan(self, now: datetime) -> None:
-        """Sets when it fires next: None when it is switched off or has nothing left to fire (AG-43). Raises invalid_cron, invalid_timezone."""
+        """Sets when it fires next: never when it is switched off or has nothing left (AG-43). Raises invalid_cron, invalid_timezone."""
         self.next_run_at = self._next_run(now) if self.enabled else None
 
     def _next_run(self, now: datetime) -> datetime | None:
@@ -60,7 +60,7 @@ class Schedule(models.Model):
 class Firing(models.Model):
     """One run of one schedule: of a due time, claimed once however many schedulers run (AG-44), or asked for (without a due time).
 
-    `execution_id` is its latest attempt. `open`: a failed end is still to be tried again.
+    `execution_id` is its latest attempt; while it is `open`, a failed end is tried again.
     """
 
     schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="firings", db_index=False)
@@ -72,7 +72,7 @@ class Firing(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["schedule", "due_at"], name="one_firing_per_due_time")]
-        indexes = [models.Index(fields=["id"], name="firing_open", condition=Q(open=True))]
+        indexes = [models.Index(fields=["execution_id"], name="firing_open", condition=Q(open=True))]
 
     def __str__(self) -> str:
         return f"{self.schedule} at {self.due_at}"
