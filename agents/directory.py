@@ -83,6 +83,11 @@ async def moved() -> bool:
     return True
 
 
+def fresh() -> Catalog:
+    """The snapshot for callers in threads of their own, reloaded when the database's counter moved. Synchronous."""
+    return _current if (_counter(), changes.local()) == (_current.counter, _current.local) else load()
+
+
 def _counter() -> int:
     return CatalogVersion.objects.filter(pk=1).values_list("counter", flat=True).first() or 0
 
@@ -135,7 +140,7 @@ async def user(user_id: int) -> User | None:
     """An active user, or None."""
     snapshot = await catalog()
     if user_id not in snapshot.users:
-        found = await database.run(_load_user, user_id)
+        found = await database.run(load_user, user_id)
         if len(snapshot.users) >= _MAX_PRINCIPALS:
             snapshot.users.clear()
         snapshot.users[user_id] = found
@@ -144,7 +149,7 @@ async def user(user_id: int) -> User | None:
 
 def _load_key(digest: str) -> Principal | None:
     key = ApiKey.objects.filter(hash=digest, revoked_at=None, owner__is_active=True).select_related("default_agent").first()
-    owner = _load_user(key.owner_id) if key else None
+    owner = load_user(key.owner_id) if key else None
     if key is None or owner is None:
         return None
     return replace(
@@ -161,7 +166,8 @@ def _load_key(digest: str) -> Principal | None:
     )
 
 
-def _load_user(user_id: int) -> User | None:
+def load_user(user_id: int) -> User | None:
+    """An active user as the database has them, or None. Synchronous."""
     person: Any = get_user_model()._default_manager.filter(pk=user_id, is_active=True).first()
     if person is None:
         return None
