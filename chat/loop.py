@@ -12,6 +12,7 @@ import orjson
 from django.conf import settings
 from django.utils import timezone
 
+from agents import directory
 from agents.providers.base import ModelRequest, ProviderError, ToolDefinition
 from agents.specs import AgentSpec, ModelSpec, Sampling, ToolSpec
 from agents.tools.base import ToolContext, ToolOutcome
@@ -120,8 +121,9 @@ async def _model_step(turn: Run) -> Answer:
     except ProviderError as error:
         raise turn_error(error) from error
     finally:
-        progress.model_s += time.monotonic() - started
-        _record(turn, listener)
+        model_s = time.monotonic() - started
+        progress.model_s += model_s
+        _record(turn, listener, model_s)
     return listener.answer
 
 
@@ -199,8 +201,8 @@ def _sampling(agent: AgentSpec, asked: Sampling) -> Sampling:
 _NOTHING_ASKED = Sampling()
 
 
-def _record(turn: Run, listener: Listener) -> None:
-    """Adds what the call produced to parts, steps and usage; also when it failed half-way (R9.1, R10.2)."""
+def _record(turn: Run, listener: Listener, model_s: float) -> None:
+    """Adds what the call produced, and its own time, to parts, steps and usage; also when it failed half-way (R9.1, R10.2)."""
     answer, progress = listener.answer, turn.progress
     model = answer.model or turn.agent.model
     progress.model_used = answer.model_name or model.name
@@ -218,7 +220,7 @@ def _record(turn: Run, listener: Listener) -> None:
             "model": progress.model_used,
             "finish_reason": answer.finish,
             "usage": usage,
-            "model_ms": round(progress.model_s * 1000),
+            "model_ms": round(model_s * 1000),
         }
     )
 
@@ -286,17 +288,23 @@ def _assistant_message(answer: Answer) -> dict[str, Any]:
 
 
 def _client_end(turn: Run, client: list[Call], results: list[dict[str, Any]]) -> Ended:
-    """The turn ends with the caller's calls; a step that also ran server tools is kept for the next request (OAI-29)."""
+    """The turn ends with the caller's calls; a step that also ran server tools is kept for the next request (OAI-29).
+
+    `raw` of the event is the model's text as it is, for the caller who executes it (OAI-28); all else is scrubbed (R0.9):
+    docs/decisions/0005-arguments-of-client-tools.md.
+    """
+    scrubber = directory.current().scrubber
     for call in client:
-        turn.emit(ToolCalled(call_id=call.id, name=call.name, arguments=_as_object(call.arguments), raw=call.arguments, client=True))
+        arguments = scrubber.value(_as_object(call.arguments))
+        turn.emit(ToolCalled(call_id=call.id, name=call.name, arguments=arguments, raw=call.arguments, client=True))
         turn.progress.parts.append(
             {
                 "type": "tool", "call_id": call.id, "provider_id": call.id, "name": call.name,
-                "arguments": _as_object(call.arguments), "raw": call.arguments, "client": True,
+                "arguments": arguments, "raw": scrubber.text(call.arguments), "client": True,
             }
         )  # fmt: skip
     if results:
-        step = _last_step_messages(turn.progress)
+        step = scrubber.value(_last_step_messages(turn.progress))
         turn.progress.client_calls.extend((call.id, step) for call in client)
     return Ended(finish_reason="tool_calls")
 

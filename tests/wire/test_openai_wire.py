@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2 as httpx
 import orjson
@@ -320,6 +320,19 @@ def test_arguments_are_the_model_s_own_text(client: httpx.Client, upstream: Fake
     said = upstream.script(tools=[{"name": "get_weather", "arguments": '{"city": "Os'}])
     (call,) = ask(client, said, tools=[WEATHER]).json()["choices"][0]["message"]["tool_calls"]
     assert call["function"]["arguments"] == '{"city": "Os'
+
+
+def test_a_secret_in_arguments_reaches_their_caller_alone(client: httpx.Client, upstream: FakeUpstream) -> None:
+    """OAI-28, R0.9 (docs/decisions/0005): the caller acts on what the model wrote; what is stored and shown elsewhere is scrubbed."""
+    said = upstream.script(tools=[{"name": "get_weather", "arguments": '{"city": "sk-fake-upstream-key", }'}])
+    answer = ask(client, said, tools=[WEATHER])
+    (call,) = answer.json()["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["arguments"] == '{"city": "sk-fake-upstream-key", }'
+    said = upstream.script(tools=[{"name": "get_weather", "arguments": {"city": "sk-fake-upstream-key"}}])
+    answer = ask(client, said, tools=[WEATHER], headers={"idempotency-key": str(uuid4())})
+    found = client.get(f"/api/executions/{answer.headers['x-execution-id']}").json()
+    assert found["tool_calls"][0]["input"] == {"city": "[redacted]"}
+    assert "sk-fake-upstream-key" not in orjson.dumps([found["execution_log"], found["tool_calls"]]).decode()
 
 
 def test_a_step_with_both_kinds_of_calls_is_kept_for_the_next_request(client: httpx.Client, server: Server, upstream: FakeUpstream) -> None:
