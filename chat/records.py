@@ -11,7 +11,7 @@ from django.db import connection
 
 from agents.ids import uuid7
 from agents.models import CatalogVersion
-from chat import sql
+from chat import current, sql
 from chat.events import PendingApproval, Usage
 from chat.history import StoredMessage
 from chat.models import Approval, ChatSession, Checkpoint, ClientCall, Execution, Message
@@ -22,6 +22,8 @@ from chat.transcripts import Transcript, build
 LEASE = timedelta(seconds=30)
 WAITING_POSITION = 2**31 - 1
 """Position of a user message whose turn still waits for its place in the conversation."""
+ROOT = UUID(int=0)
+"""Message.parent_id of a branch that begins the conversation anew (AG-26)."""
 MAX_STORED = 4000
 """Messages read back at most; a longer conversation is cut from its oldest end anyway (R9.2g)."""
 
@@ -50,7 +52,7 @@ class Began:
     """`stale`: the catalog moved. `missing`/`taken`: the session row is not there / its name is another's. `busy`: it waits
 
     for an approval and the policy is reject (R8.5). In all four nothing was written. `superseded`: the paused run that ended for this.
-    `transcript`: the conversation read anew, when the cached version was not the stored one.
+    `transcript`: the conversation read anew, when the cached version was not the stored one. `parent`: where a branch begins (AG-26).
     """
 
     stale: int | None = None
@@ -61,6 +63,7 @@ class Began:
     transcript: Transcript | None = None
     superseded: UUID | None = None
     busy: bool = False
+    parent: UUID | None = None
 
     @property
     def admitted(self) -> bool:
@@ -127,6 +130,7 @@ def begin(jobs: Sequence[Job]) -> None:
         if job.result.admitted and job.value.store_execution:
             writable.append((job.value, job.result.position))
     _store_begun(writable)
+    _mark_branches([(job.result.parent, job.value.message_id) for job in jobs if job.result.parent])
 
 
 def _counter() -> int:
@@ -134,12 +138,13 @@ def _counter() -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def _sessions(refs: Sequence[SessionRef | None]) -> dict[UUID, tuple[Any, ...]]:
-    ids = [ref.id for ref in refs if ref is not None and not ref.is_new]
+def _sessions(refs: Sequence[SessionRef | None], *, begun: bool = False) -> dict[UUID, tuple[Any, ...]]:
+    """The rows of conversations that are there; `begun`: those that were new when their turn began are, too."""
+    ids = [ref.id for ref in refs if ref is not None and (begun or not ref.is_new)]
     if not ids:
         return {}
     where = f"id IN ({', '.join(['%s'] * len(ids))})"
-    columns = ("id", "version", "next_position", "message_count", "paused_execution_id")
+    columns = ("id", "version", "next_position", "message_count", "paused_execution_id", "status")
     return {row[0]: row for row in sql.select(ChatSession, columns, where, sql.adapted_ids(ids))}
 
 
@@ -147,28 +152,40 @@ def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *
     """`enters`: the turn has its place in the conversation; one that waits for it brings its own version of history then."""
     if counter != value.catalog_counter:
         return Began(stale=counter)
-    session = value.request.session
+    session, begins = value.request.session, enters != value.queued
     if session is None:
         return Began()
-    if session.is_new:
+    if session.is_new and begins:
         fresh = None if value.request.seed else build(session.id, 0, [])
-        return Began(taken=not _insert_session(value, session), position=len(value.request.seed), transcript=fresh)
+        taken = not (current.move(session) and _insert_session(value, session))
+        return Began(taken=taken, position=len(value.request.seed), transcript=fresh)
     state = states.get(session.id)
     if state is None:
         return Began(missing=True)
     began = Began(version=state[1], position=state[2], busy=bool(state[4]) and _policy(value.request) == "reject")
     if began.busy:
         return began
+    if begins and not _come_to(session, state[5]):
+        return Began(missing=True)
     if state[4]:
         began.superseded = _supersede(session.id, UUID(str(state[4])))
     if value.request.cut_position is not None and enters:
-        _cut(session.id, value.request.cut_position)
-    if enters and value.request.seed:
+        began.parent = _branch(session.id, value.request, value.request.cut_position)
+    if enters and value.request.seed and not session.is_new:
         _insert_seeds(value, began.position)
         began.position += len(value.request.seed)
     if value.known_version != began.version or value.request.cut_position is not None or value.request.seed:
         began.transcript = read_transcript(session.id, began.version)
     return began
+
+
+def _come_to(session: SessionRef, status: str) -> bool:
+    """A turn is accepted here: the conversation is open again (AG-25) and current (AG-10). False: it was current, and is no more."""
+    if not current.move(session):
+        return False
+    if status == "closed":
+        current.reopen(session.id)
+    return True
 
 
 def _policy(request: TurnRequest) -> str:
@@ -255,6 +272,28 @@ def _seed_row(value: Begin, index: int, position: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _branch(session_id: UUID, request: TurnRequest, position: int) -> UUID:
+    """Leaves the branch that was; returns the message after which the new one begins, ROOT when there is none (AG-26)."""
+    if request.revived:
+        _revive(session_id, request.revived)
+    else:
+        _cut(session_id, position)
+    where = "session_id = %s AND active AND position < %s ORDER BY position DESC LIMIT 1"
+    rows = sql.select(Message, ("id",), where, [*sql.adapted_ids([session_id]), position])
+    return rows[0][0] if rows else ROOT
+
+
+def _revive(session_id: UUID, ids: Sequence[UUID]) -> None:
+    placed = Message.objects.filter(session_id=session_id, position__lt=WAITING_POSITION)
+    placed.exclude(id__in=ids).update(active=False)
+    placed.filter(id__in=ids).update(active=True)
+
+
+def _mark_branches(rows: Sequence[tuple[UUID, UUID]]) -> None:
+    """(parent, message) of the first message of each new branch."""
+    sql.update(Message, ["parent_id"], "id = %s", ("parent_id", "id"), rows)
+
+
 def _cut(session_id: UUID, position: int) -> None:
     """Messages that wait for their place are no part of the branch that is left."""
     where = "session_id = %s AND position >= %s AND position < %s AND active"
@@ -311,16 +350,20 @@ class Promotion:
 
 def promote(jobs: Sequence[Job]) -> None:
     """queued -> running by compare-and-set; result Began, `missing` when it was ended meanwhile or the session is gone."""
-    states = _sessions([job.value.begin.request.session for job in jobs])
+    states = _sessions([job.value.begin.request.session for job in jobs], begun=True)
     for job in jobs:
         value: Begin = job.value.begin
         job.result = _admit(value, value.catalog_counter, states, enters=True)
+        if job.result.missing:
+            continue
         row = (job.value.started_at, datetime.now(UTC) + LEASE, value.execution_id)
         assign, columns = ["status = 'running'", "started_at", "lease_until"], ("started_at", "lease_until", "id")
         if not sql.update(Execution, assign, "id = %s AND status = 'queued'", columns, [row]):
             job.result.missing = True
             continue
         sql.update(Message, ["position"], "id = %s", ("position", "id"), [(job.result.position, value.message_id)])
+        if job.result.parent:
+            _mark_branches([(job.result.parent, value.message_id)])
 
 
 def finish(jobs: Sequence[Job]) -> None:
@@ -421,7 +464,6 @@ _COUNTS = [
     "version = version + 1", "next_position = CASE WHEN next_position > %s THEN next_position ELSE %s END",
     "message_count = message_count + %s", "input_tokens = input_tokens + %s",
     "output_tokens = output_tokens + %s", "cost_usd = cost_usd + %s", "context_tokens", "last_message_at",
-    "status = 'active'",
 ]  # fmt: skip
 _COUNT_COLUMNS = (
     "next_position", "next_position", "message_count", "input_tokens", "output_tokens", "cost_usd", "context_tokens", "last_message_at",

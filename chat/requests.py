@@ -27,6 +27,19 @@ Part = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """How a turn makes its conversation its owner's current one with the agent (AG-10), in the transaction in which it begins.
+
+    `seen`: where the pointer stood when the request was read; if another moved it since, the turn looks again. `fresh`: the
+    conversation it leaves is closed. `named`: the caller named the conversation, so the pointer moves wherever it stands.
+    """
+
+    seen: UUID | None = None
+    fresh: bool = False
+    named: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRef:
     """A stored conversation, by what never changes of it. `is_new`: it is made with its first turn (R8.4)."""
 
@@ -38,6 +51,7 @@ class SessionRef:
     owner_id: int | None
     wire: str
     is_new: bool = False
+    pointer: Pointer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +84,8 @@ class TurnRequest:
 
     `parts`: the new user input. `session` None: a stateless call; then `history` holds the earlier messages as provider
     messages (Chat Completions dicts, R9-cleaned by the spine). `seed` is stored before the turn.
-    `cut_position`: the session branches: messages at this position and after leave history (OAI-52, AG-26).
+    `cut_position`: the session branches: messages at this position and after leave history (OAI-52, AG-26). `revived`: it
+    branches off a branch that was left: exactly these messages come before the new one.
     `lock_id`: stateless calls of one such id run one at a time (OAI-57).
     `instructions`: the caller's own, added after the agent's (OAI-19). `tools` False: neither tools nor knowledge (OAI-69).
     `response_format`: of Chat Completions (OAI-31), with `repair_calls` allowed on an invalid answer.
@@ -87,6 +102,7 @@ class TurnRequest:
     history: tuple[Mapping[str, Any], ...] = ()
     seed: tuple[Seed, ...] = ()
     cut_position: int | None = None
+    revived: tuple[UUID, ...] = ()
     lock_id: UUID | None = None
     instructions: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)

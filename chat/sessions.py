@@ -10,9 +10,10 @@ from uuid import UUID
 from agents.access import Principal
 from agents.ids import uuid7
 from agents.specs import AgentSpec
+from chat import current
 from chat.errors import TurnError
 from chat.models import ChatSession
-from chat.requests import SessionRef
+from chat.requests import Pointer, SessionRef
 from chat.store import run
 
 _MAX_KNOWN = 100_000
@@ -26,6 +27,13 @@ async def find_session(principal: Principal, namespace: str, name_or_id: str) ->
         return known
     found = await run(_find, principal, namespace, name_or_id)
     return _remember(principal, namespace, name_or_id, found) if found else None
+
+
+async def current_session(principal: Principal, agent: AgentSpec, wire: str, *, fresh: bool = False) -> SessionRef:
+    """Where the caller's next message to the agent goes (AG-10): the current conversation, else (or when `fresh`) a new one."""
+    row, seen = await run(current.find, principal.user_id, agent.id)
+    found = new_session(principal, agent, wire, principal.namespace) if fresh or row is None else ref_of(row)
+    return replace(found, pointer=Pointer(seen=seen, fresh=fresh))
 
 
 def new_session(principal: Principal, agent: AgentSpec, wire: str, namespace: str, name: str | None = None) -> SessionRef:
@@ -56,11 +64,13 @@ async def resolve_again(principal: Principal, agent: AgentSpec, ref: SessionRef)
     Raises conversation_agent_mismatch when a turn of another agent was first (RUN-8).
     """
     forget(principal, ref)
+    if ref.pointer is not None and not ref.pointer.named:
+        return await current_session(principal, agent, ref.wire, fresh=ref.pointer.fresh)
     found = await find_session(principal, ref.namespace, ref.name or str(ref.id))
     if found is not None and found.agent_id != agent.id:
         raise TurnError("conversation_agent_mismatch")
     if found is not None:
-        return found
+        return replace(found, pointer=ref.pointer)
     fresh = ref.is_new or ref.name is not None
     return new_session(principal, agent, ref.wire, ref.namespace, ref.name) if fresh else None
 
