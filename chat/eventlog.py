@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from django.conf import settings
 
@@ -18,10 +19,21 @@ _EVENT_BYTES = 160
 """What an event costs in memory beside its text, roughly."""
 
 
-class Log:
-    """The events of one execution. `base` is the number before the first one held; `complete`: no more will come."""
+ATTEMPT_NUMBERS = 1_000_000
+"""How much higher the events of a run's next attempt are numbered: what a process that was given up still writes is below (AG-32)."""
+_LOST = Gap(0, 0)
+"""Stands for an event in a gap, whose end stands for all of them."""
 
-    __slots__ = ("base", "complete", "ended_at", "events", "execution_id", "followers", "shipped", "size", "watched")
+
+class Log:
+    """The events of one execution. `base` is the number before the first one held; `complete`: no more will come.
+
+    `stored`: told from the stored messages, not as it happened, in place of the events up to this number (R7.4); 0: it is the real one.
+    """
+
+    __slots__ = (
+        "__weakref__", "base", "complete", "ended_at", "events", "execution_id", "followers", "shipped", "size", "stored", "watched",
+    )  # fmt: skip
 
     def __init__(self, execution_id: UUID, base: int = 0) -> None:
         self.execution_id = execution_id
@@ -30,6 +42,7 @@ class Log:
         self.shipped = base
         self.followers: list[Follower] = []
         self.complete = False
+        self.stored = 0
         self.ended_at = 0.0
         self.size = 0
         self.watched = 0
@@ -46,6 +59,23 @@ class Log:
         for follower in self.followers:
             follower.wake()
 
+    def restart(self, seq: int) -> None:
+        """What an earlier attempt said is void (AG-32): a gap with the number `seq`, above all that it had, says so; numbers go on."""
+        self.events.clear()
+        self.base = self.shipped = seq - 1
+        self.append(Gap(1, seq, restart=True))
+
+    def lose(self, seq: int) -> None:
+        """The events up to `seq` are lost on the way here: a gap in their place (R7.5)."""
+        gap = Gap(self.last_seq + 1, seq)
+        self.events += [_LOST] * (seq - self.last_seq - 1)
+        self.append(gap)
+
+    def covers(self, after: int) -> bool:
+        """Whether a reader that has everything up to `after` misses nothing here."""
+        first = self.events[0] if self.events else None
+        return after >= self.base or (isinstance(first, Gap) and first.restart)
+
     def after(self, seq: int) -> list[Numbered]:
         """The events with a number above `seq`. A pause that was followed by more is passed over: its segment has no end."""
         start = max(0, seq - self.base)
@@ -53,7 +83,7 @@ class Log:
         return [
             Numbered(self.base + index + 1, event)
             for index, event in enumerate(self.events[start:], start)
-            if not (isinstance(event, TurnPaused) and index < last)
+            if event is not _LOST and not (isinstance(event, TurnPaused) and index < last)
         ]
 
     def at_rest(self) -> bool:
@@ -150,11 +180,19 @@ class Registry:
 
     def __init__(self) -> None:
         self.live: dict[UUID, Log] = {}
+        self._expected: WeakValueDictionary[UUID, Log] = WeakValueDictionary()
         self._ended: OrderedDict[UUID, Log] = OrderedDict()
         self._bytes = 0
 
     def get(self, execution_id: UUID) -> Log | None:
-        return self.live.get(execution_id) or self._ended.get(execution_id)
+        return self.live.get(execution_id) or self._ended.get(execution_id) or self._expected.get(execution_id)
+
+    def expect(self, execution_id: UUID) -> Log:
+        """The log of a run that this process will take up, for those who watch it waiting; the run finds it here when it begins."""
+        log = self.get(execution_id)
+        if log is None:
+            log = self._expected[execution_id] = Log(execution_id)
+        return log
 
     def end(self, log: Log) -> None:
         """The run is over here; its log stays readable for a while."""

@@ -13,7 +13,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from chat import eventcodec
-from chat.eventlog import Log
+from chat.eventlog import ATTEMPT_NUMBERS, Log
 from chat.events import TERMINAL, Gap, TurnEvent
 from chat.redis import client
 
@@ -83,7 +83,7 @@ class Shipper:
             events = log.events[log.shipped - log.base :]
             if not events:
                 continue
-            pipeline.xadd(key(log.execution_id), {"e": eventcodec.encode(events)}, id=f"{log.last_seq}-0")  # type: ignore[arg-type]  # no gaps here
+            pipeline.xadd(key(log.execution_id), {"e": eventcodec.encode(events)}, id=f"{log.last_seq}-0")
             pipeline.expire(key(log.execution_id), settings.CHAT_RESUME_SECONDS if log.complete else LONGEST_S)
             sent.append((log, log.last_seq))
         bells, self._bells = self._bells, []
@@ -121,9 +121,17 @@ class Mirror:
         if known is not None:
             return known
         if not log.complete:
-            self._logs[execution_id] = log
-            if self._task is None or self._task.done():
-                self._task = asyncio.get_running_loop().create_task(self._follow())
+            self._mirror(log)
+        return log
+
+    def expect(self, execution_id: UUID) -> Log:
+        """The mirrored log of a run that is queued: it fills as soon as some process takes the run up."""
+        return self._logs.get(execution_id) or self._mirror(Log(execution_id))
+
+    def _mirror(self, log: Log) -> Log:
+        self._logs[log.execution_id] = log
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._follow())
         return log
 
     async def _follow(self) -> None:
@@ -160,15 +168,29 @@ async def _read(log: Log) -> bool:
 
 
 def _take(log: Log, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
-    """Appends the events of stream entries, skipping those the log has."""
+    """Appends the events of stream entries, skipping those the log has; what Redis lost shows as a gap (R7.5)."""
     for entry_id, fields in entries:
         last = int(_text(entry_id).partition("-")[0])
         events = eventcodec.decode(fields.get(b"e") or fields.get("e", b"[]"))  # type: ignore[call-overload]  # keys as the client decodes
         first = last - len(events) + 1
         if not log.events and first > 1:
             log.base = first - 1
-        for event in events[max(0, log.last_seq - first + 1) :]:
-            log.append(event)
+        for seq, event in enumerate(events, first):
+            _put(log, seq, event)
+
+
+def _put(log: Log, seq: int, event: TurnEvent | Gap) -> None:
+    if seq <= log.last_seq:
+        return
+    if isinstance(event, Gap) and event.restart:
+        log.restart(seq)
+        return
+    missing = seq - log.last_seq - 1
+    if missing >= ATTEMPT_NUMBERS // 2:
+        log.restart(seq - 1)
+    elif missing:
+        log.lose(seq - 1)
+    log.append(event)
 
 
 def _text(value: bytes | str) -> str:

@@ -60,7 +60,7 @@ _LISTS: dict[type, Callable[[Outcome], list[Any]]] = {
 
 
 def fold(events: Iterable[Numbered | TurnEvent]) -> Outcome:
-    """The outcome of events 1…n; gaps count as nothing."""
+    """The outcome of events 1…n. A gap counts as nothing, unless it says to start over."""
     outcome = Outcome()
     for item in events:
         _add(outcome, item.event if isinstance(item, Numbered) else item)
@@ -89,5 +89,7 @@ def _add(outcome: Outcome, event: TurnEvent | Gap) -> None:
             _LISTS[type(event)](outcome).append(event)
         case _ if isinstance(event, SEGMENT_ENDS):
             outcome.end = event
+        case Gap(restart=True):
+            outcome.__init__()  # type: ignore[misc]  # what was said before is void (R7.4)
         case _:
             pass

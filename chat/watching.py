@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from chat import eventship, replay
 from chat.eventlog import Log, batches, registry
+from chat.events import Gap
 from chat.models import Execution
 from chat.store import run
 
@@ -19,17 +20,26 @@ _POLL_S = 1.0
 async def log_for(execution_id: UUID, after: int = 0) -> Log:
     """The log to follow from `after`. A run that is known nowhere but in storage is replayed; a queued one waits for its first event."""
     log = registry.get(execution_id)
-    if log is not None and after >= log.base and not await _went_on_elsewhere(log):
+    if log is not None and log.covers(after) and not await _went_on_elsewhere(log):
         return log
     if settings.REDIS_URL:
         mirrored = await eventship.mirror.open(execution_id)
-        if mirrored is not None and after >= mirrored.base:
+        if mirrored is not None and mirrored.covers(after):
             _keep_honest(mirrored)
             return mirrored
     status = await run(_status, execution_id)
     if status in replay.TERMINAL_STATUSES or status == "paused":
         return await replay.log_of(execution_id, after)
-    return _awaited(execution_id, after)
+    return _expected(execution_id) if status == "queued" else _awaited(execution_id, after)
+
+
+def _expected(execution_id: UUID) -> Log:
+    """A log for a run that waits: it fills at once when the run begins, here or elsewhere."""
+    if not settings.REDIS_URL:
+        return registry.expect(execution_id)
+    log = eventship.mirror.expect(execution_id)
+    _keep_honest(log)
+    return log
 
 
 async def _went_on_elsewhere(log: Log) -> bool:
@@ -57,22 +67,29 @@ _waiting: set[asyncio.Task[None]] = set()
 
 async def _await_events(log: Log) -> None:
     while not log.complete:
-        await asyncio.sleep(_POLL_S)
-        if not log.watched:
-            return
         source = registry.get(log.execution_id)
         if source is None and settings.REDIS_URL:
             source = await eventship.mirror.open(log.execution_id)
         if source is not None:
             await _copy(source, log)
             return
+        await asyncio.sleep(_POLL_S)
+        if not log.watched:
+            return
         await _finish_from_storage(log)
 
 
 async def _copy(source: Log, log: Log) -> None:
-    async for batch in batches(source, log.last_seq):
-        for item in batch:
-            log.append(item.event)
+    """Follows `source`. What it does not have (a run that went on after its process died) is a gap, never hidden (R7.5)."""
+    if not log.events and source.base > log.base:
+        gap = Gap(log.base + 1, source.base)
+        log.base = source.base - 1
+        log.append(gap)
+    async for _ in batches(source, log.last_seq):
+        if source.base > log.last_seq:  # another attempt began (AG-32)
+            log.restart(source.base + 1)
+        for event in source.events[log.last_seq - source.base :]:
+            log.append(event)
     if not log.at_rest() and source.events:
         log.append(source.events[-1])  # who claims to have seen more than there is still hears of the end
 
