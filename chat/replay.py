@@ -39,6 +39,7 @@ async def log_of(execution_id: UUID, after: int = 0) -> Log:
     events = await run(_stored_events, execution_id)
     last_seq = await run(_last_seq, execution_id)
     log = Log(execution_id, after - 1 if after else max(0, last_seq - len(events)))
+    log.stored = max(1, last_seq)
     if after:
         log.append(Gap(1, after, restart=True))
     for event in events:
@@ -64,26 +65,36 @@ def _stored_events(execution_id: UUID) -> list[TurnEvent]:
 
 def parts_of(row: Execution) -> list[Part]:
     """The assistant's parts of a run: of its Message, or of its steps when it has no conversation."""
-    message = Message.objects.filter(execution_id=row.id, role="assistant").first() if row.session_id else None
-    if message is not None:
-        return list(message.parts)
+    message = _message_of(row)
+    return list(message.parts) if message else _parts_of_steps(row)
+
+
+def _message_of(row: Execution) -> Message | None:
+    return Message.objects.filter(execution_id=row.id, role="assistant").first() if row.session_id else None
+
+
+def _parts_of_steps(row: Execution) -> list[Part]:
     return [part for step in row.steps for part in step.get("parts", ())]
 
 
 def events_of(row: Execution) -> list[TurnEvent]:
     """A stored run as events, with its end if it has one."""
     started = row.started_at or row.created_at
+    message = _message_of(row)
+    parts = list(message.parts) if message else _parts_of_steps(row)
+    message_id = str(message.id) if message else ""
     begin = TurnStarted(
         execution_id=str(row.id),
         agent=row.agent_name,
         version=row.agent_version,
         model=row.model_used,
         session_id=str(row.session_id or ""),
+        message_id=message_id,
         created_s=started.timestamp(),
         context_window=row.context_window,
     )
-    events: list[TurnEvent] = [begin, *_part_events(parts_of(row), row.steps, row.model_used)]
-    end = _end(row)
+    events: list[TurnEvent] = [begin, *_part_events(parts, row.steps, row.model_used)]
+    end = _end(row, message_id)
     return [*events, end] if end else events
 
 
@@ -144,14 +155,14 @@ def _tool_events(part: Part) -> Iterator[TurnEvent]:
         )
 
 
-def _end(row: Execution) -> TurnEvent | None:
+def _end(row: Execution, message_id: str) -> TurnEvent | None:
     sums: dict[str, Any] = {
         "usage": Usage(**row.usage) if row.usage else Usage(),
         "duration_ms": row.duration_ms or 0,
         "first_token_ms": row.first_token_ms,
         "cost_usd": None if row.cost_usd is None else float(row.cost_usd),
     }
-    final = {**sums, "context_tokens": row.context_tokens}
+    final = {**sums, "context_tokens": row.context_tokens, "message_id": message_id}
     match row.status:
         case Execution.Status.SUCCESS:
             reason = cast(Literal["stop", "length", "tool_calls", "content_filter"], row.finish_reason or "stop")
