@@ -28,6 +28,8 @@ SIGNED_S = 86_400
 """How long a signed address works."""
 TEXT_WAIT_S = 30.0
 """How long a turn waits for the text of a file (UI-69)."""
+UNREAD = frozenset(("application/octet-stream",))
+"""What is kept without knowing, or wanting to know, what is in it: archives, programs."""
 _MAX_NAME_CHARS = 255
 _PIECE_BYTES = 65_536
 
@@ -36,13 +38,14 @@ _signer = signing.TimestampSigner(salt="switchboard.attachment", sep=".")
 _extracting: dict[UUID, asyncio.Task[None]] = {}
 
 
-async def store(principal: Principal, name: str, chunks: Iterable[bytes], declared_type: str = "") -> Attachment:
+async def store(principal: Principal, name: str, chunks: Iterable[bytes], declared_type: str = "", *, anything: bool = False) -> Attachment:
     """Writes a file in pieces and gives its row; text of documents follows in the background.
 
-    Raises request_too_large while writing, unsupported_media_type when the bytes are of no allowed kind.
+    Raises request_too_large while writing, unsupported_media_type when the bytes are of no allowed kind; with `anything` they
+    are kept all the same, as bytes that nobody reads (AG-7).
     """
     row = Attachment(id=uuid7(), owner_id=principal.user_id, namespace=principal.namespace, name=display_name(name))
-    await asyncio.to_thread(_write, row, chunks, declared_type)
+    await asyncio.to_thread(_write, row, chunks, declared_type, anything)
     try:
         await database.run(row.save, force_insert=True)
     except BaseException:
@@ -155,19 +158,28 @@ def display_name(name: str) -> str:
     return "".join(filter(str.isprintable, last)).strip()[:_MAX_NAME_CHARS] or "file"
 
 
-def _write(row: Attachment, chunks: Iterable[bytes], declared_type: str) -> None:
+def _write(row: Attachment, chunks: Iterable[bytes], declared_type: str, anything: bool) -> None:
     """Fills the row and stores the bytes. In a temporary file until they are known to be welcome."""
     with TemporaryUploadedFile(row.id.hex, "", 0, None) as spool:
         _copy(chunks, spool, settings.UPLOAD_MAX_BYTES)
         path = Path(spool.temporary_file_path())
         row.size_bytes = spool.tell()
-        row.mime_type = filetypes.type_of(path, row.name, declared_type)
+        row.mime_type = _type_of(path, row.name, declared_type, anything)
         if filetypes.is_text(row.mime_type):
             check_size(row.size_bytes, settings.UPLOAD_MAX_TEXT_BYTES)
             row.text, row.text_status = extraction.text_of_plain(path), "ready"
         elif row.mime_type == filetypes.PDF:
             row.text_status = "pending"
         row.file.save(row.id.hex, spool, save=False)
+
+
+def _type_of(path: Path, name: str, declared_type: str, anything: bool) -> str:
+    try:
+        return filetypes.type_of(path, name, declared_type)
+    except SwitchboardError:
+        if not anything:
+            raise
+        return "application/octet-stream"
 
 
 def _copy(chunks: Iterable[bytes], spool: Any, limit: int) -> None:

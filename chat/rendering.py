@@ -1,0 +1,98 @@
+"""Markdown as HTML for our own pages: rendered and sanitised here, so that no page has to trust what a model wrote.
+
+Raw HTML is shown as text, pictures become links (a remote picture would tell a stranger who reads), links leave no trace.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+_markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "linkify": True}).enable(["table", "strikethrough", "linkify"])
+assert _markdown.linkify is not None
+_markdown.linkify.set({"fuzzy_link": False, "fuzzy_email": False})  # README.md is no web site
+_LINE_END = re.compile(r"\r\n?")
+_ALIGNED = {"text-align:left": "left", "text-align:center": "center", "text-align:right": "right"}
+_TAGS = {
+    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
+    "table", "tbody", "td", "th", "thead", "tr", "ul",
+}  # fmt: skip
+_cleaner = nh3.Cleaner(
+    tags=_TAGS,
+    attributes={"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "th": {"class"}, "td": {"class"}},
+    url_schemes={"http", "https", "mailto"},
+    link_rel="noopener noreferrer nofollow",
+    set_tag_attribute_values={"a": {"target": "_blank"}, "pre": {"tabindex": "0"}},
+    attribute_filter=lambda tag, name, value: _class(tag, value) if name == "class" else value,
+)
+
+
+@lru_cache(maxsize=512)
+def html(text: str) -> str:
+    """The whole text."""
+    return "".join(_blocks(text, {})[0])
+
+
+class Live:
+    """A text that is still being written, block by block: what is finished is rendered once, only the last block again and again."""
+
+    __slots__ = ("_env", "_finished", "_tail")
+
+    def __init__(self) -> None:
+        self._env: dict[str, Any] = {}
+        self._finished = 0
+        self._tail = ""
+
+    def add(self, text: str) -> None:
+        self._tail += text
+
+    def changed(self) -> tuple[int, list[str]]:
+        """Which block is the first that may have changed, and the HTML of it and those after it."""
+        blocks, last_line = _blocks(self._tail, self._env)
+        first = self._finished
+        if len(blocks) > 1:
+            self._finished += len(blocks) - 1
+            self._tail = "\n".join(_LINE_END.sub("\n", self._tail).split("\n")[last_line:])
+        return first, blocks
+
+
+def _blocks(text: str, env: dict[str, Any]) -> tuple[list[str], int]:
+    """The top-level blocks as HTML, and the line on which the last one begins."""
+    tokens = _markdown.parse(text, env)
+    blocks, begin, last_line = [], 0, 0
+    for end, token in enumerate(tokens, 1):
+        if token.level == 0 and token.nesting <= 0:
+            last_line = (tokens[begin].map or [last_line])[0]
+            blocks.append(_cleaner.clean(_markdown.renderer.render(_tamed(tokens[begin:end]), _markdown.options, env)))
+            begin = end
+    return blocks, last_line
+
+
+def _tamed(tokens: Iterable[Token]) -> list[Token]:
+    """Alignment as a class (the page's policy allows no style), pictures as links."""
+    tamed = []
+    for token in tokens:
+        style = token.attrs.pop("style", "")
+        if style in _ALIGNED:
+            token.attrs["class"] = _ALIGNED[str(style)]
+        if token.children:
+            token.children = [linked for child in token.children for linked in _linked(child)]
+        tamed.append(token)
+    return tamed
+
+
+def _linked(token: Token) -> list[Token]:
+    if token.type != "image":
+        return [token]
+    text = Token("text", "", 0, content=token.content or "picture")
+    return [Token("link_open", "a", 1, attrs={"href": token.attrs.get("src", "")}), text, Token("link_close", "a", -1)]
+
+
+def _class(tag: str, value: str) -> str | None:
+    if tag == "code":
+        return value if value.startswith("language-") else None
+    return value if value in _ALIGNED.values() else None
