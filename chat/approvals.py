@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -191,7 +192,7 @@ async def _after_decisions(turn: "turns.Turn", state: dict[str, Any]) -> loop.En
     decided = await run(_decisions, turn.execution_id)
     for approval in decided:
         turn.emit(_resolved(approval))
-    turn.emit(TurnResumed(turn.progress.step))
+    turn.emit(TurnResumed(turn.progress.step, time.time()))
     replaced = {approval.tool_call_id: approval.decided_arguments for approval in decided if approval.decided_arguments is not None}
     denied = {approval.tool_call_id: approval.reason for approval in decided if approval.decision == "denied"}
     calls = pausing.waiting_calls(state, turn.request.agent, replaced)

@@ -85,7 +85,7 @@ class RefusalDelta:
 class ToolCalled:
     """One complete tool call. `client`: the caller executes it and the turn ends; then `raw` is the model's own text.
 
-    Server calls have ids `srv_…` (R11.1); ids of client calls are the provider's.
+    Server calls have ids `srv_…` (R11.1); ids of client calls are the provider's. `called_s` is Unix time, of server calls only.
     """
 
     call_id: str
@@ -93,6 +93,7 @@ class ToolCalled:
     arguments: Mapping[str, Any]
     raw: str = ""
     client: bool = False
+    called_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,9 +211,10 @@ class TurnPaused:
 
 @dataclass(frozen=True, slots=True)
 class TurnResumed:
-    """The paused execution goes on; numbers continue (R15.3)."""
+    """The paused execution goes on; numbers continue (R15.3). `resumed_s` is Unix time."""
 
     step: int
+    resumed_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,7 +142,12 @@ def _events(part: Part) -> Iterator[TurnEvent]:
 
 def _tool_events(part: Part) -> Iterator[TurnEvent]:
     yield ToolCalled(
-        call_id=part["call_id"], name=part["name"], arguments=part["arguments"], raw=part.get("raw", ""), client=part["client"]
+        call_id=part["call_id"],
+        name=part["name"],
+        arguments=part["arguments"],
+        raw=part.get("raw", ""),
+        client=part["client"],
+        called_s=part.get("called_s", 0.0),
     )
     if not part["client"] and "ok" in part:
         yield ToolReturned(

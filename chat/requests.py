@@ -8,7 +8,8 @@ User parts (canonical JSON, also what Message.parts holds):
   {"type": "tool_result", "call_id", "name"?, "output"}       answers an open client tool call; output is text
 Assistant parts:
   {"type": "text", "block", "text"}   {"type": "reasoning", "block", "text"}   {"type": "refusal", "text"}
-  {"type": "tool", "call_id", "provider_id", "name", "arguments", "raw"?, "client", "output", "ok", "error", "duration_ms"}
+  {"type": "tool", "call_id", "provider_id", "name", "arguments", "raw"?, "client", "output", "ok", "error", "duration_ms",
+   "called_s"}                                             of server calls; one that was cut off has no "output" and no "ok"
   {"type": "step", "step", "model"}                           begins a model call
   {"type": "source", "source_id", "title", "url", …}   {"type": "output", "name", "value"}
 """

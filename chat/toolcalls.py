@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -24,7 +24,10 @@ MASK = "***"
 
 @dataclass(slots=True)
 class ServerCall:
-    """A call of one of the agent's tools. `id` is ours (`srv_…`), `provider_id` the model's (R11.1); `error`: not runnable."""
+    """A call of one of the agent's tools. `id` is ours (`srv_…`), `provider_id` the model's (R11.1); `error`: not runnable.
+
+    `called_s` is Unix time: when the model called, or when the run went on with it after a pause.
+    """
 
     id: str
     provider_id: str
@@ -32,6 +35,7 @@ class ServerCall:
     arguments: Mapping[str, Any]
     raw: str
     error: str = ""
+    called_s: float = field(default_factory=time.time)
 
     def shown(self) -> dict[str, Any]:
         """Arguments as callers may see them: scrubbed, masked."""
@@ -62,6 +66,14 @@ def as_object(raw: str) -> tuple[dict[str, Any], str]:
     return (value, "") if isinstance(value, dict) else ({}, "The arguments must be a JSON object.")
 
 
+_under_way: dict[str, tuple[str, ServerCall]] = {}
+
+
+def under_way() -> list[tuple[str, ServerCall]]:
+    """The calls that run in this process at this moment, each with the id of its execution."""
+    return list(_under_way.values())
+
+
 async def run_all(calls: Sequence[ServerCall], context: ToolContext, emit: Emit, parts: list[Part]) -> list[dict[str, Any]]:
     """Runs the calls side by side; emits each result as it comes; returns the `tool` messages in the order of the calls."""
     outcomes = await asyncio.gather(*(_run(call, context, emit, parts) for call in calls))
@@ -70,9 +82,20 @@ async def run_all(calls: Sequence[ServerCall], context: ToolContext, emit: Emit,
 
 async def _run(call: ServerCall, context: ToolContext, emit: Emit, parts: list[Part]) -> ToolOutcome:
     started = time.monotonic()
-    outcome = ToolOutcome(output=call.error, is_error=True) if call.error else await _call(call, context)
-    settle(call, outcome, round((time.monotonic() - started) * 1000), emit, parts)
+    _under_way[call.id] = (context.execution_id, call)
+    try:
+        outcome = ToolOutcome(output=call.error, is_error=True) if call.error else await _call(call, context)
+    except asyncio.CancelledError:
+        parts.append({**_part(call), "duration_ms": _ms_since(started)})  # it may have had effects: what was begun is on record (R9.1)
+        raise
+    finally:
+        del _under_way[call.id]
+    settle(call, outcome, _ms_since(started), emit, parts)
     return outcome
+
+
+def _ms_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
 
 
 async def _call(call: ServerCall, context: ToolContext) -> ToolOutcome:
@@ -98,12 +121,12 @@ def settle(call: ServerCall, outcome: ToolOutcome, duration_ms: int, emit: Emit,
 def _part(call: ServerCall) -> dict[str, Any]:
     return {
         "type": "tool", "call_id": call.id, "provider_id": call.provider_id, "name": call.tool.name, "arguments": call.shown(),
-        "raw": "" if call.tool.masked else directory.current().scrubber.text(call.raw), "client": False,
+        "raw": "" if call.tool.masked else directory.current().scrubber.text(call.raw), "client": False, "called_s": call.called_s,
     }  # fmt: skip
 
 
 def announced(call: ServerCall) -> ToolCalled:
-    return ToolCalled(call_id=call.id, name=call.tool.name, arguments=call.shown(), raw="", client=False)
+    return ToolCalled(call_id=call.id, name=call.tool.name, arguments=call.shown(), called_s=call.called_s)
 
 
 def tool_message(provider_id: str, outcome: ToolOutcome) -> dict[str, Any]:
