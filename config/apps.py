@@ -1,5 +1,10 @@
 from django.apps import AppConfig
 
+from config.lean import leaving_out
+
+with leaving_out("psycopg", "pygments", "requests"):  # DRF's array fields, coloured pages and test client
+    import rest_framework.compat  # noqa: F401
+
 
 class SiteConfig(AppConfig):
     name = "config"

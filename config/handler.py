@@ -3,10 +3,12 @@
 Pages (admin, docs, static files) go through Django as usual. On wires every answer is JSON in the wire's own envelope (R3.1).
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
+from importlib import import_module
 from io import BytesIO
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -59,6 +61,8 @@ class Handler(ASGIHandler):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if is_page(scope["path"]):
+            if scope["path"].startswith("/admin/"):
+                await asyncio.to_thread(import_module, "config.adminurls")  # the first time this takes half a second
             await super().__call__(scope, receive, send)
         else:
             await self.wire(scope, receive, send)

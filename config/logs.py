@@ -10,10 +10,14 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import orjson
-import structlog
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from structlog.typing import EventDict, Processor, WrappedLogger
+
+from config.lean import leaving_out
+
+with leaving_out("rich", "twisted"):  # structlog's prettier tracebacks and Twisted's own logger
+    import structlog
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 _TOKEN_IN_PATH = re.compile(
     r"(/api/public/(?:link|chat|history|session|executions)/|/api/webhooks/|/attachment/(?!v1/)|/chat/(?=[\w-]{32}(?![\w-])))([^/?\s\"']{6})[^/?\s\"']+"

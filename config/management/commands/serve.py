@@ -2,15 +2,16 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections
 
-from agents import first_start
 from config import checks, serving, starting
+
+if TYPE_CHECKING:
+    from agents.first_start import Made
 
 
 class Command(BaseCommand):
@@ -29,13 +30,10 @@ class Command(BaseCommand):
             bound, address = serving.bind(address)
         except OSError as error:
             raise CommandError(f"cannot listen on {address}: {error.strerror or error}") from error
-        with starting.one_at_a_time():
-            starting.prepare()
-            self._introduce(address, first_start.make_administrator())
-        connections.close_all()
+        self._introduce(address, starting.apart(starting.first_site))
         serving.run(starting.application(), bound, options["server"], lambda: self._say(f"Listening on {address.url}"))
 
-    def _introduce(self, address: serving.Address, made: first_start.Made | None) -> None:
+    def _introduce(self, address: serving.Address, made: "Made | None") -> None:
         """Said once: neither the password nor the key is stored anywhere in plain."""
         if made is None:
             return

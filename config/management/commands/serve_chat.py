@@ -7,10 +7,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from agents.agentsfile import ApplyError
 from agents.models import Agent
 from config import chatoptions, checks, serving, starting
-from config.management.commands.agents import apply_files
 from config.management.commands.serve import refuse_unsafe
 
 
@@ -34,8 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         address = _configure(options)
-        with starting.one_at_a_time():
-            exposed = _prepare(options["files"])
+        exposed = starting.apart(_prepare, options["files"])
         _pin(options["agent"] or settings.CHAT_AGENT, exposed)
         if not settings.REDIS_URL:
             self.stderr.write("REDIS_URL is not set: conversations and limits live in the memory of this one process.")
@@ -66,15 +63,25 @@ def _configure(options: dict[str, Any]) -> serving.Address:
 
 def _prepare(files: list[Path]) -> list[str]:
     """Brings the database up to date; names of the agents that the files allow ([]: all)."""
-    if not files:
-        starting.prepare()
-        return list(settings.CHAT_AGENTS)
-    starting.migrate()
+    with starting.one_at_a_time():
+        if not files:
+            starting.prepare()
+            return list(settings.CHAT_AGENTS)
+        starting.migrate()
+        exposed = _applied(files)
+        starting.seed_prices()
+    return exposed
+
+
+def _applied(files: list[Path]) -> list[str]:
+    """Names of the files' agents. Raises CommandError, exit 2."""
+    from agents.agentsfile import ApplyError  # here, as everything that serving does without
+    from config.management.commands.agents import apply_files
+
     try:
         changes = apply_files(files)
     except ApplyError as error:
         raise CommandError(f"nothing was changed\n{error}", returncode=2) from error
-    starting.seed_prices()
     return [change.name for change in changes if change.kind == "agent"]
 
 
