@@ -16,11 +16,12 @@ from chat.eventlog import registry
 from chat.events import Numbered, ToolCalled, ToolReturned, Usage
 from chat.fold import fold
 from chat.models import Execution
-from chat.pausing import iso, stored_approvals
+from chat.pausing import stored_approvals
 from chat.progress import as_dict
 from chat.replay import events_of
 from chat.store import run
 from chat.streamjson import lines, tool_text
+from chat.times import iso
 from chat.views import Call, uuid_for
 
 MAX_LOG_LINES = 2000

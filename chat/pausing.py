@@ -19,6 +19,7 @@ from chat.modelcall import Call
 from chat.models import Approval, Execution
 from chat.progress import Progress
 from chat.requests import SessionRef, TurnRequest
+from chat.times import iso
 from chat.toolcalls import ServerCall
 
 if TYPE_CHECKING:
@@ -44,11 +45,6 @@ def pending_approvals(end: Paused) -> tuple[PendingApproval, ...]:
         )
         for call in end.waiting
     )
-
-
-def iso(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and Z (R0.3)."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def paused_state(turn: "Turn", end: Paused) -> dict[str, Any]:
