@@ -160,6 +160,7 @@ def _paused_turn(row: Execution, agent: AgentSpec, principal: Principal) -> "tur
     turn.begin.message_id, turn.assistant_id = pausing.execution_ids(state)
     turn.begin.created_at, turn.started_at = row.created_at, row.started_at or row.created_at
     turn.progress = pausing.progress_of(state)
+    turn.begin.attempt, turn.begin.unreported = row.attempt_number, row.unreported
     turn.began = records.Began(position=state["position"])
     turn.counted = records.Counted(input_tokens=row.input_tokens, output_tokens=row.output_tokens, cost_usd=row.cost_usd or Decimal(0))
     turn.stored = turn.resumed = turn.decided = True

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from chat.turns import Turn
 
 _REQUEST = (
-    "wire", "trigger", "parts", "instructions", "tools", "tool_choice", "parallel_tool_calls", "response_format", "repair_calls",
-    "max_steps", "timeout_s", "forget_failure", "labels", "request_id",
+    "wire", "trigger", "source", "parts", "instructions", "tools", "tool_choice", "parallel_tool_calls", "response_format",
+    "repair_calls", "max_steps", "timeout_s", "forget_failure", "labels", "request_id",
 )  # fmt: skip
 
 

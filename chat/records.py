@@ -1,6 +1,6 @@
 """The rows of one turn: what is written when it begins and when it ends (R0.6, R0.7). Runs on the store's thread."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +11,7 @@ from django.db import connection
 
 from agents.ids import uuid7
 from agents.models import CatalogVersion
-from chat import current, sql
+from chat import current, process, sql
 from chat.events import PendingApproval, Usage
 from chat.history import StoredMessage
 from chat.models import Approval, ChatSession, Checkpoint, ClientCall, Execution, Message
@@ -43,6 +43,8 @@ class Begin:
     known_version: int | None = None
     queued: bool = False
     store_execution: bool = True
+    attempt: int = 1
+    unreported: bool | None = None
     paused: Mapping[str, Any] | None = None
     error_detail: str = ""
 
@@ -226,12 +228,14 @@ _SESSION = (
     "input_tokens", "output_tokens", "cost_usd", "context_tokens", "created_at", "last_message_at",
 )  # fmt: skip
 _MESSAGE = (
-    "id", "session", "execution_id", "position", "role", "parts", "text", "status", "incomplete", "in_history", "created_at",
+    "id", "session", "execution_id", "position", "role", "parts", "text", "status", "incomplete", "in_history", "source",
+    "created_at",
 )  # fmt: skip
 _ASKED = (*_MESSAGE, "client_id", "client_metadata")
 _BEGUN = (
     "id", "agent", "agent_name", "agent_version", "session", "owner", "principal", "api_key", "trigger", "wire", "status", "message",
-    "context_window", "model_used", "queued_at", "started_at", "process", "lease_until", "request_id", "labels", "created_at",
+    "context_window", "model_used", "queued_at", "started_at", "process", "lease_until", "request_id", "labels", "unreported",
+    "created_at",
 )  # fmt: skip
 """What is known of an execution that begins; the database has the defaults of all else."""
 _EXECUTION = (
@@ -268,7 +272,7 @@ def _seed_row(value: Begin, index: int, position: int) -> tuple[Any, ...]:
     text = "\n\n".join(part["text"] for part in seed.parts if part["type"] == "text")
     session_id = session.id if session else None
     return (
-        uuid7(), session_id, None, position, seed.role, list(seed.parts), text, "done", False, True, value.created_at,
+        uuid7(), session_id, None, position, seed.role, list(seed.parts), text, "done", False, True, "text", value.created_at,
     )  # fmt: skip
 
 
@@ -311,7 +315,7 @@ def _user_row(value: Begin, position: int) -> tuple[Any, ...]:
     return (
         value.message_id, request.session.id if request.session else None, value.execution_id,
         WAITING_POSITION if value.queued else position, "user", list(request.parts), request.text, "pending", False, True,
-        value.created_at, request.client_message_id, request.client_metadata,
+        request.source, value.created_at, request.client_message_id, request.client_metadata,
     )  # fmt: skip
 
 
@@ -322,7 +326,7 @@ def _begun_row(value: Begin) -> tuple[Any, ...]:
         request.principal.user_id, request.principal.key, request.principal.api_key_id, request.trigger, request.wire,
         "queued" if queued else "running", request.text, agent.model.context_window, agent.model.name,
         value.created_at if queued else None, None if queued else value.created_at, value.process, datetime.now(UTC) + LEASE,
-        request.request_id, request.labels, value.created_at,
+        request.request_id, request.labels, value.unreported, value.created_at,
     )  # fmt: skip
 
 
@@ -333,7 +337,8 @@ def _whole_row(value: Finish) -> tuple[Any, ...]:
         begin.execution_id, agent.id, agent.name, agent.version, request.session.id if request.session else None,
         request.principal.user_id, request.principal.key, request.principal.api_key_id, request.trigger, request.wire,
         value.status, request.text, agent.model.context_window, value.model_used, begin.created_at if begin.queued else None,
-        value.started_at, begin.process, None, request.request_id, request.labels, begin.created_at,
+        value.started_at, begin.process, None, request.request_id, request.labels, begin.unreported,
+        begin.created_at,
         value.text, value.finish_reason, value.error_code, value.error, value.error_detail, value.steps, value.usage,
         value.usage.input_tokens, value.usage.output_tokens, value.cost_usd, value.context_tokens, value.completed_at,
         value.duration_ms, value.queue_ms, value.first_token_ms, value.model_ms, value.last_seq, value.paused_state,
@@ -356,14 +361,19 @@ def promote(jobs: Sequence[Job]) -> None:
         job.result = _admit(value, value.catalog_counter, states, enters=True)
         if job.result.missing:
             continue
-        row = (job.value.started_at, datetime.now(UTC) + LEASE, value.execution_id)
-        assign, columns = ["status = 'running'", "started_at", "lease_until"], ("started_at", "lease_until", "id")
-        if not sql.update(Execution, assign, "id = %s AND status = 'queued'", columns, [row]):
+        version, lease = value.request.agent.version, datetime.now(UTC) + LEASE
+        row = (job.value.started_at, lease, version, value.execution_id, value.process, value.attempt)
+        if not sql.update(Execution, _PROMOTED, _PROMOTABLE, _PROMOTED_COLUMNS, [row]):
             job.result.missing = True
             continue
         sql.update(Message, ["position"], "id = %s", ("position", "id"), [(job.result.position, value.message_id)])
         if job.result.parent:
             _mark_branches([(job.result.parent, value.message_id)])
+
+
+_PROMOTED = ["status = 'running'", "started_at", "lease_until", "agent_version"]
+_PROMOTED_COLUMNS = ("started_at", "lease_until", "agent_version", "id", "process", "attempt_number")
+_PROMOTABLE = "id = %s AND status = 'queued' AND process = %s AND attempt_number = %s"
 
 
 def finish(jobs: Sequence[Job]) -> None:
@@ -378,7 +388,7 @@ def finish(jobs: Sequence[Job]) -> None:
     stored = values
     if sql.insert(Execution, _EXECUTION, fresh, "ON CONFLICT DO NOTHING") == len(fresh):
         stored = [value for value in values if value.stored]
-    ended = sql.update(Execution, _END, f"id = %s AND {_OPEN}", _END_COLUMNS, [_end_row(value) for value in stored])
+    ended = sql.update(Execution, _END, f"id = %s AND attempt_number = %s AND {_OPEN}", _END_COLUMNS, [_end_row(value) for value in stored])
     if ended != len(stored):
         lost = _not_ended_by_us(stored)
         for job in jobs:
@@ -395,7 +405,7 @@ _END = [
     "cost_usd", "context_tokens", "model_used", "completed_at", "duration_ms", "queue_ms", "first_token_ms", "model_ms", "last_seq",
     "paused_state", "lease_until = NULL",
 ]  # fmt: skip
-_END_COLUMNS = (*_END[:-1], "id")
+_END_COLUMNS = (*_END[:-1], "id", "attempt_number")
 
 
 def _end_row(value: Finish) -> tuple[Any, ...]:
@@ -403,16 +413,17 @@ def _end_row(value: Finish) -> tuple[Any, ...]:
         value.status, value.text, value.finish_reason, value.error_code, value.error, value.error_detail, value.steps, value.usage,
         value.usage.input_tokens, value.usage.output_tokens, value.cost_usd, value.context_tokens, value.model_used,
         value.completed_at, value.duration_ms, value.queue_ms, value.first_token_ms, value.model_ms, value.last_seq,
-        value.paused_state, value.begin.execution_id,
+        value.paused_state, value.begin.execution_id, value.begin.attempt,
     )  # fmt: skip
 
 
 def _not_ended_by_us(values: Sequence[Finish]) -> set[UUID]:
-    """Those that somebody else had ended: their row does not carry what we just wrote."""
+    """Those that somebody else had ended, or taken up anew (AG-32): their row does not carry what we just wrote."""
     ids = [value.begin.execution_id for value in values]
     where = f"id IN ({', '.join(['%s'] * len(ids))})"
-    rows = {row[0]: row for row in sql.select(Execution, ("id", "status", "last_seq", "error_code"), where, sql.adapted_ids(ids))}
-    ours = {value.begin.execution_id: (value.status, value.last_seq, value.error_code) for value in values}
+    columns = ("id", "status", "last_seq", "error_code", "attempt_number")
+    rows = {row[0]: row for row in sql.select(Execution, columns, where, sql.adapted_ids(ids))}
+    ours = {value.begin.execution_id: (value.status, value.last_seq, value.error_code, value.begin.attempt) for value in values}
     return {id_ for id_ in ids if id_ not in rows or rows[id_][1:] != ours[id_]}
 
 
@@ -424,9 +435,19 @@ def _finish_conversations(values: Sequence[Finish]) -> None:
             _give_place(value)
     said = [value for value in values if value.parts and not (value.reopens and _reopened(value))]
     sql.insert(Message, _MESSAGE, [_assistant_row(value) for value in said])
-    sql.update(ChatSession, _COUNTS, "id = %s", _COUNT_COLUMNS, [_count_row(value) for value in values])
+    for some in _each_session_once(values):
+        sql.update(ChatSession, _COUNTS, "id = %s", _COUNT_COLUMNS, [_count_row(value) for value in some])
     paused = [(value.begin.execution_id, _session_id(value)) for value in values if value.status == "paused"]
     sql.update(ChatSession, ("paused_execution_id",), "id = %s", ("paused_execution_id", "id"), paused)
+
+
+def _each_session_once(values: Sequence[Finish]) -> Iterator[Sequence[Finish]]:
+    """Turns that waited may end together with the one they waited for; a statement counts a conversation once."""
+    left = list(values)
+    while left:
+        some = list({_session_id(value): value for value in reversed(left)}.values())
+        yield some
+        left = [value for value in left if value not in some] if len(some) < len(left) else []
 
 
 def _session_id(value: Finish) -> UUID | None:
@@ -456,7 +477,7 @@ def _assistant_row(value: Finish) -> tuple[Any, ...]:
     session = value.begin.request.session
     return (
         value.assistant_id, session.id if session else None, value.begin.execution_id, value.position + 1, "assistant", value.parts,
-        value.text, _assistant_status(value), value.incomplete, value.in_history, value.completed_at,
+        value.text, _assistant_status(value), value.incomplete, value.in_history, value.begin.request.source, value.completed_at,
     )  # fmt: skip
 
 
@@ -510,11 +531,11 @@ def begin_late(jobs: Sequence[Job]) -> None:
 
 
 def renew(jobs: Sequence[Job]) -> None:
-    """Moves the leases of runs that live: values are lists of execution ids. A row without a run lapses and is found."""
+    """Moves the leases of runs that live here: values are lists of execution ids. A row without a run lapses and is found."""
     until = datetime.now(UTC) + LEASE
-    rows = [(until, execution_id) for job in jobs for execution_id in job.value]
-    where = "id = %s AND status IN ('queued', 'running')"
-    sql.update(Execution, ("lease_until",), where, ("lease_until", "id"), rows)
+    rows = [(until, execution_id, process.NAME) for job in jobs for execution_id in job.value]
+    where = "id = %s AND process = %s AND status IN ('queued', 'running')"
+    sql.update(Execution, ("lease_until",), where, ("lease_until", "id", "process"), rows)
 
 
 def vacuum_checkpoints(ids: Sequence[UUID]) -> None:

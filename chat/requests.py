@@ -92,6 +92,7 @@ class TurnRequest:
     `response_format`: of Chat Completions (OAI-31), with `repair_calls` allowed on an invalid answer.
     `whole`: the caller reads no pieces, so the model is asked for its answer in one. `keep_on_leave`: R6.2.
     `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
+    `source`: what its messages came by: text, voice or task. `stored_parts`: what the conversation keeps in place of `parts`.
     """
 
     principal: Principal
@@ -99,6 +100,8 @@ class TurnRequest:
     wire: str | None
     trigger: str = "chat"
     parts: tuple[Part, ...]
+    stored_parts: tuple[Part, ...] | None = None
+    source: Literal["text", "voice", "task"] = "text"
     session: SessionRef | None = None
     history: tuple[Mapping[str, Any], ...] = ()
     seed: tuple[Seed, ...] = ()

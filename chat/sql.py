@@ -15,22 +15,27 @@ from django.db import connection
 from django.db.models import DateTimeField, DecimalField, ForeignKey, JSONField, Model, UUIDField
 
 Adapt = Callable[[Any], Any]
+MAX_ROWS = 100
+"""Rows of one statement: SQLite takes 32 766 parameters."""
 
 
 def insert(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], suffix: str = "") -> int:
     """INSERT of `rows` (values in the order of the field names `columns`); returns the number of rows written."""
-    if not rows:
-        return 0
-    sql, adapters = _insert(connection.vendor, model, tuple(columns), suffix)
-    return _many(sql, adapters, rows)
+    return sum(_run(_insert, (model, tuple(columns), suffix), some) for some in _portions(rows))
 
 
 def update(model: type[Model], assign: Sequence[str], where: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    """UPDATE for each of `rows`. `assign`: `name` or `name = <SQL with one %s or none>`; `columns` names every %s's field in order."""
-    if not rows:
-        return 0
-    sql, adapters = _update(connection.vendor, model, tuple(assign), where, tuple(columns))
-    return _many(sql, adapters, rows)
+    """UPDATE for each of `rows`. `assign`: `name` or `name = <SQL with one %s or none>`; `columns` names every %s's field in order.
+
+    A row of the table must not be meant by two of `rows`. Returns the number of rows changed.
+    """
+    return sum(_run(_update, (model, tuple(assign), where, tuple(columns)), some) for some in _portions(rows))
+
+
+def _portions(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    """One statement takes many rows: each statement costs two changes of threads, which is more than its work."""
+    for start in range(0, len(rows), MAX_ROWS):
+        yield rows[start : start + MAX_ROWS]
 
 
 def select(model: type[Model], columns: Sequence[str], where: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -49,16 +54,12 @@ def adapted_ids(ids: Iterable[UUID]) -> list[Any]:
     return [value.hex for value in ids] if connection.vendor == "sqlite" else list(ids)
 
 
-def _many(sql: str, adapters: Sequence[Adapt | None], rows: Sequence[Sequence[Any]]) -> int:
-    """Runs the statement for every row on the driver's own cursor: Django's wrappers cost more than SQLite's work."""
-    adapted = [
-        [value if adapt is None or value is None else adapt(value) for adapt, value in zip(adapters, row, strict=True)] for row in rows
-    ]
+def _run(build: Callable[..., tuple[str, list[Adapt | None]]], key: tuple[Any, ...], rows: Sequence[Sequence[Any]]) -> int:
+    """Runs the statement for all rows on the driver's own cursor: Django's wrappers cost more than SQLite's work."""
+    sql, adapters = build(connection.vendor, len(rows), *key)
+    values = [value if adapt is None or value is None else adapt(value) for row in rows for adapt, value in zip(adapters, row, strict=True)]
     with _cursor() as cursor:
-        if len(adapted) == 1:
-            cursor.execute(sql, adapted[0])
-        else:
-            cursor.executemany(sql, adapted)
+        cursor.execute(sql, values)
         return int(cursor.rowcount)
 
 
@@ -71,20 +72,42 @@ def _cursor() -> Iterator[Any]:
 
 
 @cache
-def _insert(vendor: str, model: type[Model], columns: tuple[str, ...], suffix: str) -> tuple[str, list[Adapt | None]]:
+def _insert(vendor: str, count: int, model: type[Model], columns: tuple[str, ...], suffix: str) -> tuple[str, list[Adapt | None]]:
     names = ", ".join(_column(model, name) for name in columns)
     marks = ", ".join(_mark(vendor, model, name) for name in columns)
-    sql = f"INSERT INTO {model._meta.db_table} ({names}) VALUES ({marks}) {suffix}"  # noqa: S608 - names come from the model
+    rows = ", ".join([f"({marks})"] * count)
+    sql = f"INSERT INTO {model._meta.db_table} ({names}) VALUES {rows} {suffix}"  # noqa: S608 - names come from the model
     return _dialect(vendor, sql), [_adapter(vendor, model, name) for name in columns]
 
 
 @cache
 def _update(
-    vendor: str, model: type[Model], assign: tuple[str, ...], where: str, columns: tuple[str, ...]
+    vendor: str, count: int, model: type[Model], assign: tuple[str, ...], where: str, columns: tuple[str, ...]
 ) -> tuple[str, list[Adapt | None]]:
-    parts = [part if "=" in part else f"{_column(model, part)} = {_mark(vendor, model, part)}" for part in assign]
-    sql = f"UPDATE {model._meta.db_table} SET {', '.join(parts)} WHERE {where}"  # noqa: S608 - names come from the model
+    """Of one row plainly; of several by joining the table with a list of values, in whose first row PostgreSQL needs the types."""
+    parts = [part if "=" in part else f"{_column(model, part)} = %s" for part in assign]
+    sql = f"UPDATE {model._meta.db_table} SET {', '.join(parts)}"  # noqa: S608 - names come from the model
+    marks = [_mark(vendor, model, name) for name in columns]
+    if count == 1:
+        sql = _numbered(f"{sql} WHERE {where}", marks)
+    else:
+        typed = ", ".join(_typed(vendor, model, name) for name in columns)
+        more = f", ({', '.join(marks)})" * (count - 1)
+        joined = _numbered(
+            f"{sql} FROM (VALUES ({{typed}}){{more}}) AS new WHERE {where}", [f"new.column{n}" for n in range(1, len(marks) + 1)]
+        )
+        sql = joined.replace("{typed}", typed).replace("{more}", more)
     return _dialect(vendor, sql), [_adapter(vendor, model, name) for name in columns]
+
+
+def _numbered(sql: str, marks: Sequence[str]) -> str:
+    """The n-th %s of `sql` becomes the n-th mark."""
+    pieces = sql.split("%s")
+    return "".join(piece + mark for piece, mark in zip(pieces, (*marks, ""), strict=True))
+
+
+def _typed(vendor: str, model: type[Model], name: str) -> str:
+    return f"%s::{_field(model, name).db_type(connection)}" if vendor == "postgresql" else "%s"
 
 
 @cache
