@@ -6,7 +6,7 @@ Raw HTML is shown as text, pictures become links (a remote picture would tell a 
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import nh3
 from markdown_it import MarkdownIt
@@ -31,14 +31,21 @@ _cleaner = nh3.Cleaner(
 )
 
 
+class _Block(NamedTuple):
+    """`line`: where it begins in the text."""
+
+    line: int
+    html: str
+
+
 @lru_cache(maxsize=512)
 def html(text: str) -> str:
     """The whole text."""
-    return "".join(_blocks(text, {})[0])
+    return "".join(block.html for block in _blocks(text, {}))
 
 
 class Live:
-    """A text that is still being written, block by block: what is finished is rendered once, only the last block again and again."""
+    """A text that is still being written, block by block: what is finished is rendered once, only the end again and again."""
 
     __slots__ = ("_env", "_finished", "_tail")
 
@@ -52,24 +59,31 @@ class Live:
 
     def changed(self) -> tuple[int, list[str]]:
         """Which block is the first that may have changed, and the HTML of it and those after it."""
-        blocks, last_line = _blocks(self._tail, self._env)
+        blocks = _blocks(self._tail, self._env)
         first = self._finished
-        if len(blocks) > 1:
-            self._finished += len(blocks) - 1
-            self._tail = "\n".join(_LINE_END.sub("\n", self._tail).split("\n")[last_line:])
-        return first, blocks
+        self._finish(blocks)
+        return first, [block.html for block in blocks]
+
+    def _finish(self, blocks: list[_Block]) -> None:
+        """A block is finished when another one follows, on a line that is complete: `#` may still become `#1`, which joins it."""
+        lines = _LINE_END.sub("\n", self._tail).split("\n")
+        begun = [at for at, block in enumerate(blocks) if block.line < len(lines) - 1]
+        if begun and begun[-1]:
+            self._finished += begun[-1]
+            self._tail = "\n".join(lines[blocks[begun[-1]].line :])
 
 
-def _blocks(text: str, env: dict[str, Any]) -> tuple[list[str], int]:
-    """The top-level blocks as HTML, and the line on which the last one begins."""
+def _blocks(text: str, env: dict[str, Any]) -> list[_Block]:
+    """The top-level blocks."""
     tokens = _markdown.parse(text, env)
-    blocks, begin, last_line = [], 0, 0
+    blocks: list[_Block] = []
+    begin = 0
     for end, token in enumerate(tokens, 1):
         if token.level == 0 and token.nesting <= 0:
-            last_line = (tokens[begin].map or [last_line])[0]
-            blocks.append(_cleaner.clean(_markdown.renderer.render(_tamed(tokens[begin:end]), _markdown.options, env)))
+            told = _cleaner.clean(_markdown.renderer.render(_tamed(tokens[begin:end]), _markdown.options, env))
+            blocks.append(_Block((tokens[begin].map or [0])[0], told))
             begin = end
-    return blocks, last_line
+    return blocks
 
 
 def _tamed(tokens: Iterable[Token]) -> list[Token]:
