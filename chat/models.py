@@ -188,7 +188,7 @@ class Execution(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["agent", "-created_at"], name="execution_list"),
-            models.Index(fields=["owner", "-created_at"], name="execution_list_owner"),
+            models.Index(fields=["owner", "agent", "-created_at"], name="execution_list_owner"),
             models.Index(fields=["session", "-created_at"], name="execution_of_session"),
             models.Index(fields=["schedule_id", "-created_at"], name="execution_of_schedule", condition=Q(schedule_id__isnull=False)),
             models.Index(
@@ -285,6 +285,31 @@ class CurrentSession(models.Model):
 
     def __str__(self) -> str:
         return str(self.session_id)
+
+
+class ToolCall(models.Model):
+    """A call of one of an agent's own tools that is over, in numbers (AG-28); what it said is in the parts of its run.
+
+    `ok` is null for a call that was cut off. No foreign keys: nothing may hinder the end of a run from being stored.
+    """
+
+    call_id = models.CharField(max_length=64, primary_key=True)
+    execution_id = models.UUIDField()
+    agent_id = models.UUIDField()
+    owner_id = models.BigIntegerField(null=True)
+    name = models.CharField(max_length=64)
+    started_at = models.DateTimeField()
+    duration_ms = models.PositiveBigIntegerField()
+    ok = models.BooleanField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["agent_id", "-started_at"], name="tool_call_list"),
+            models.Index(fields=["agent_id", "owner_id", "-started_at"], name="tool_call_list_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.call_id}"
 
 
 class ActivityCleared(models.Model):

@@ -17,6 +17,7 @@ from chat.history import StoredMessage
 from chat.models import Approval, ChatSession, Checkpoint, ClientCall, Execution, Message
 from chat.requests import Part, SessionRef, TurnRequest
 from chat.store import Job
+from chat.toolrows import keep_calls
 from chat.transcripts import Transcript, build
 
 LEASE = timedelta(seconds=30)
@@ -398,6 +399,7 @@ def finish(jobs: Sequence[Job]) -> None:
     calls = [_client_call_row(value, call_id, messages) for value in values for call_id, messages in value.client_calls]
     sql.insert(Approval, _APPROVAL, [_approval_row(value, approval) for value in values for approval in value.approvals])
     sql.insert(ClientCall, ("principal", "agent_name", "call_id", "messages", "created_at"), calls)
+    keep_calls(values)
 
 
 _END = [
