@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from chat import sessionbell
+from chat import finished, sessionbell
 from chat.eventlog import registry
 from chat.eventship import append_end
 from chat.models import Execution
@@ -20,14 +20,16 @@ async def announce(execution_id: UUID) -> None:
     log = registry.get(execution_id)
     if log is not None and not log.complete:
         log.append(event)
-    session_id, last_seq = await run(_where, execution_id)
+    session_id, last_seq, unreported = await run(_where, execution_id)
     if settings.REDIS_URL:
         await append_end(execution_id, last_seq, event)
     if session_id is not None:
         sessionbell.ring(session_id, execution_id)
+    if unreported:
+        finished.tell(execution_id)
 
 
-def _where(execution_id: UUID) -> tuple[UUID | None, int]:
-    """The run's conversation and last number."""
-    row = Execution.objects.filter(id=execution_id).values_list("session_id", "last_seq").first()
-    return row or (None, 0)
+def _where(execution_id: UUID) -> tuple[UUID | None, int, bool | None]:
+    """The run's conversation, its last number, and whether somebody waits to be told of its end."""
+    row = Execution.objects.filter(id=execution_id).values_list("session_id", "last_seq", "unreported").first()
+    return row or (None, 0, None)

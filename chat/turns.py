@@ -7,7 +7,7 @@ caches, the lease, and only then the terminal event (R0.7). Every accepted run r
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,13 +20,14 @@ from django.conf import settings
 from agents import directory
 from agents.ids import uuid7
 from agents.tools.base import ToolContext
-from chat import bell, gates, history, idempotency, loop, metrics, process, records, repeats, sessionbell, sessions, store
-from chat.claims import Claim, Entered, Entry, Interrupts
+from chat import bell, finished, gates, history, idempotency, loop, metrics, process, records, repeats, sessionbell, sessions, store
+from chat.claims import Claim, Entered, Entry, Interrupts, Waiting
 from chat.errors import CatalogChanged, TurnError
 from chat.eventlog import Log, registry
 from chat.events import (
     PRODUCED,
     SEGMENT_ENDS,
+    TERMINAL,
     ApprovalRequested,
     Numbered,
     TextDelta,
@@ -76,6 +77,7 @@ class Turn:
         "checkpointed",
         "checkpointed_block",
         "claim",
+        "comes_back",
         "cost",
         "counted",
         "decided",
@@ -95,6 +97,7 @@ class Turn:
         "stored",
         "task",
         "transcript",
+        "waited_s",
     )  # fmt: skip
 
     def __init__(self, request: TurnRequest, execution_id: UUID, log: Log) -> None:
@@ -121,6 +124,8 @@ class Turn:
         self.began = records.Began()
         self.task: asyncio.Task[None] | None = None
         self.claim: Claim | None = None
+        self.comes_back: Callable[[Turn], Awaitable[bool]] | None = None
+        self.waited_s = 0.0
         self.entered = False
         self._states: list[object | None] = []
         self._begun = False
@@ -232,6 +237,7 @@ def _begin_values(request: TurnRequest, execution_id: UUID, now: datetime) -> re
         created_at=now,
         catalog_counter=request.principal.catalog_counter or directory.current().counter,
         store_execution=request.session is not None or request.idempotency is not None,
+        unreported=finished.wanted(request) or None,
     )
 
 
@@ -401,12 +407,12 @@ def _launch(turn: Turn, work: Work) -> None:
 # Running
 
 
-async def _after_waiting(turn: Turn) -> Ended | Paused:
+async def _after_waiting(turn: Turn, entered: Entered | None = None) -> Ended | Paused:
     """Waits for the lock and the slot, becomes running by compare-and-set (R0.6), then runs."""
     assert turn.claim is not None
-    entered = await leases.wait(turn.claim)
+    entered = entered or await leases.wait(turn.claim)
     turn.entered = True
-    turn.queued_s = time.monotonic() - turn.started_s
+    turn.queued_s = turn.waited_s + time.monotonic() - turn.started_s
     turn.transcript, turn.began = entered.history, await _promoted(turn, entered)
     return await _from_the_start(turn)
 
@@ -437,9 +443,23 @@ def _ring(turn: Turn) -> None:
         sessionbell.ring(turn.session.id, turn.execution_id)
 
 
+async def take_up(turn: Turn) -> Entry:
+    """Begins a run that was stored as queued, held by this process now. `comes_back`: asked to put it back when it is interrupted.
+
+    Raises TurnError when it may not begin, and answers with a Waiting of position 0 when it is to come again in the next minute.
+    """
+    turn._states = [gate.before(turn.request) for gate in gates.load()]
+    turn.claim = claim_of(turn)
+    entry = leases.try_enter(turn.claim) or await leases.enter(turn.claim)
+    if isinstance(entry, Waiting) and not entry.position:
+        return entry
+    adopt(turn, lambda turn: _after_waiting(turn, entry if isinstance(entry, Entered) else None))
+    return entry
+
+
 def adopt(turn: Turn, work: Work) -> None:
     """Takes over a run that goes on after a pause."""
-    turn._states = [gate.before(turn.request) for gate in gates.load()]
+    turn._states = turn._states or [gate.before(turn.request) for gate in gates.load()]
     _running[turn.execution_id] = turn
     registry.live[turn.execution_id] = turn.log
     _ring(turn)
@@ -455,6 +475,8 @@ async def _to_the_end(turn: Turn, work: Work) -> None:
             raise asyncio.CancelledError
         end = _ended(turn, await work(turn))
     except asyncio.CancelledError:
+        if await _came_back(turn):
+            return
         end = _stopped(turn)
     except TurnError as error:
         end = _failed(turn, error)
@@ -464,6 +486,30 @@ async def _to_the_end(turn: Turn, work: Work) -> None:
         logger.exception("run %s failed", turn.execution_id)
         end = _failed(turn, TurnError("internal_error"))
     await _end(turn, end)
+
+
+async def _came_back(turn: Turn) -> bool:
+    """Whether a run that this process cannot finish waits for another one now (AG-32): then it has no end here."""
+    if turn._stop_code != "interrupted" or turn.comes_back is None:
+        return False
+    turn._ending = True
+    if not await turn.comes_back(turn):
+        return False
+    await _give_up(turn)
+    return True
+
+
+async def _give_up(turn: Turn) -> None:
+    """The run is another process's business: its log ends here without an end."""
+    if turn._timer is not None:
+        turn._timer.cancel()
+    if turn.entered:
+        await leases.exit(turn.execution_id, real_tokens=turn.progress.usage.total_tokens, transcript=None)
+    elif turn.claim is not None:
+        await leases.abandon(turn.claim)
+    if _running.get(turn.execution_id) is turn:
+        del _running[turn.execution_id]
+        registry.live.pop(turn.execution_id, None)
 
 
 def run_of(turn: Turn) -> Run:
@@ -574,9 +620,15 @@ async def _end(turn: Turn, event: TurnEvent) -> None:
     finish = _finish_values(turn, event)
     written = await _store_end(turn, finish)
     if not written:
-        event = await _as_stored(turn)
+        stored = await _as_stored(turn)
+        if stored is None:
+            await _give_up(turn)
+            return
+        event = stored
     await _release(turn, finish, event, written)
     turn.emit(event)
+    if written and turn.begin.unreported and isinstance(event, TERMINAL):
+        finished.tell(turn.execution_id)
     _running.pop(turn.execution_id, None)
     registry.end(turn.log)
     metrics.turn_finished(
@@ -598,13 +650,18 @@ async def _store_end(turn: Turn, finish: records.Finish) -> bool:
         return False
 
 
-async def _as_stored(turn: Turn) -> TurnEvent:
-    """The end that the database has for a run whose own end came too late; without one, the run is told as failed."""
+async def _as_stored(turn: Turn) -> TurnEvent | None:
+    """The end that the database has for a run whose own end came too late. Without one it is told as failed, or, if it is taken up
+
+    again elsewhere, not at all (None).
+    """
     try:
         stored = await stored_end(turn.execution_id)
     except Exception:
         logger.exception("the end of run %s could not be read", turn.execution_id)
         stored = None
+    if stored is None and turn.comes_back is not None:
+        return None
     message = TurnError("store_unavailable").message
     return stored or TurnFailed(code="store_unavailable", message=message, status=503, **_sums(turn))
 
@@ -626,6 +683,8 @@ async def _release(turn: Turn, finish: records.Finish, event: TurnEvent, written
 def _transcript_after(turn: Turn, finish: records.Finish, written: bool) -> Transcript | None:
     """The history with this turn in it; None (forget the cached one) when it did not simply grow."""
     if not written or finish.status != "success" or turn.transcript is None or turn.resumed or turn.request.session is None:
+        return None
+    if turn.request.stored_parts is not None:
         return None
     return turn.transcript.append(
         user=turn.request.parts,
