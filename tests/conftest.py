@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -25,17 +25,18 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+T = TypeVar("T")
 NewServer = Callable[..., Server]
 
 
-def real(service: AbstractContextManager[str]) -> Iterator[str]:
-    """A service's URL; where its program is missing the test is skipped."""
+def real(service: AbstractContextManager[T]) -> Iterator[T]:
+    """A service, or its URL; where its program is missing the test is skipped."""
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(service)
+            found = stack.enter_context(service)
         except services.Missing as missing:
             pytest.skip(str(missing))
-        yield url
+        yield found
 
 
 @pytest.fixture(scope="session")

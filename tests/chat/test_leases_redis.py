@@ -2,12 +2,9 @@
 
 import asyncio
 import os
-import socket
 import sys
-import tempfile
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,9 @@ from chat.leases_redis import RedisLeases
 from chat.transcripts import Cache, Transcript, build
 from tests.chat.leasing import SESSION, claim, leave, rate, still_waits
 from tests.chat.test_transcripts import sent, talk
+from tests.conftest import real
 from tests.support import services
+from tests.support.services import Restartable
 
 pytestmark = pytest.mark.redis
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,43 +143,16 @@ async def test_a_killed_process_frees_its_session_when_its_lease_lapses_r8_3(red
 # The store goes away
 
 
-@contextmanager
-def redis_on(port: int, folder: str) -> Iterator[None]:
-    command = [services.redis_program(), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", folder]
-    with services.running(command, Path(folder) / "log", lambda: answers(port)):
-        yield
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-class Own:
-    """A Redis that the test starts and stops; what it knew is gone with it."""
-
-    def __init__(self, folder: str) -> None:
-        self.port, self._folder, self._running = services.free_port(), folder, ExitStack()
-
-    def start(self) -> None:
-        self._running.enter_context(redis_on(self.port, self._folder))
-
-    def stop(self) -> None:
-        self._running.close()
-
-
 @pytest.fixture
-async def own(redis_url: str, settings: Any) -> AsyncIterator[Own]:
-    with tempfile.TemporaryDirectory() as folder:
-        server = Own(folder)
-        server.start()
-        settings.REDIS_URL = f"redis://127.0.0.1:{server.port}/0"
+async def own(settings: Any) -> AsyncIterator[Restartable]:
+    for server in real(services.own_redis()):
+        settings.REDIS_URL = server.url
         yield server
         server.stop()
         await close()
 
 
-async def test_a_restarted_store_is_told_again_who_holds_what(own: Own) -> None:
+async def test_a_restarted_store_is_told_again_who_holds_what(own: Restartable) -> None:
     first, second = new(), new(poll_s=0.05)
     running = await entered(first, max_parallel=1)
     wanted = claim(max_parallel=1)
@@ -195,7 +167,7 @@ async def test_a_restarted_store_is_told_again_who_holds_what(own: Own) -> None:
     assert isinstance(await waiting, Entered)
 
 
-async def test_a_wait_outlives_an_outage_of_the_store(own: Own) -> None:
+async def test_a_wait_outlives_an_outage_of_the_store(own: Restartable) -> None:
     leases, wanted = new(poll_s=0.05), claim()
     running = await entered(leases)
     await leases.enter(wanted)
@@ -207,14 +179,14 @@ async def test_a_wait_outlives_an_outage_of_the_store(own: Own) -> None:
     assert isinstance(await waiting, Entered)
 
 
-async def test_without_the_store_no_lock_can_be_taken_run_34(own: Own) -> None:
+async def test_without_the_store_no_lock_can_be_taken_run_34(own: Restartable) -> None:
     own.stop()
     with pytest.raises(TurnError) as refusal:
         await new().enter(claim())
     assert (refusal.value.code, refusal.value.status, refusal.value.retry_after_s) == ("store_unavailable", 503, 1)
 
 
-async def test_without_the_store_stateless_calls_pass_but_public_and_paid_ones_r14_4(own: Own) -> None:
+async def test_without_the_store_stateless_calls_pass_but_public_and_paid_ones_r14_4(own: Restartable) -> None:
     own.stop()
     leases = new()
     passed = await entered(leases, session_id=None, max_parallel=1, rate=rate())
@@ -223,7 +195,7 @@ async def test_without_the_store_stateless_calls_pass_but_public_and_paid_ones_r
         await leases.enter(claim(None, rate=rate(), public=True))
 
 
-async def test_an_end_without_the_store_does_not_fail_the_turn_run_34(own: Own) -> None:
+async def test_an_end_without_the_store_does_not_fail_the_turn_run_34(own: Restartable) -> None:
     leases = new()
     running = await entered(leases)
     own.stop()

