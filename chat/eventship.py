@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from chat import eventcodec
-from chat.eventlog import ATTEMPT_NUMBERS, Log
+from chat.eventlog import ATTEMPT_NUMBERS, Log, registry
 from chat.events import TERMINAL, Gap, TurnEvent
 from chat.redis import client
 
@@ -21,8 +21,14 @@ logger = logging.getLogger("switchboard.events")
 FLUSH_S = 0.025
 FULL = 32
 """Events of one execution that are not made to wait for the next flush."""
+AGAIN_S = 0.5
+"""How soon what Redis did not take is sent again."""
+CLOSE_S = 2.0
+"""How long a process that ends tries to send its last events."""
 LONGEST_S = 2 * 86_400
 """Life of the events of a run that is not over: what a process leaves behind when it dies goes away by itself."""
+_THERE_ALREADY = "equal or smaller"
+"""What Redis says of an entry that it has: it took it, and the answer was lost."""
 _MIRROR_POLL_MS = 200
 
 
@@ -31,7 +37,7 @@ def key(execution_id: UUID) -> str:
 
 
 class Shipper:
-    """Carries new events to Redis, all executions of this process in one pipeline per flush."""
+    """Carries new events to Redis, all executions of this process in one pipeline per flush. What Redis does not take is sent again."""
 
     def __init__(self) -> None:
         self._dirty: set[Log] = set()
@@ -69,34 +75,68 @@ class Shipper:
             if not self._urgent:
                 await asyncio.sleep(FLUSH_S)
             self._urgent = False
-            logs, self._dirty = self._dirty, set()
-            if (logs or self._bells) and not await self._flush(logs):
-                self._dirty |= logs
+            if not await self.flush():
                 wake.set()
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AGAIN_S)
 
-    async def _flush(self, logs: set[Log]) -> bool:
-        """False when Redis is away: the events stay in memory and are sent when it is back."""
+    async def flush(self) -> bool:
+        """Sends what is new. False when Redis did not take all of it: that is kept for as long as this process has the log."""
+        left, self._dirty = {log for log in self._dirty if log.last_seq > log.shipped}, set()
+        bells, self._bells = self._bells, []
+        try:
+            left = await self._send(left, bells) if left or bells else left
+        except (RedisError, OSError) as error:
+            logger.warning("events wait for Redis: %s", error)
+        finally:
+            self._dirty |= {log for log in left if registry.get(log.execution_id) is log}
+        return not left
+
+    async def _send(self, logs: set[Log], bells: list[tuple[str, str]]) -> set[Log]:
+        """One pipeline; returns the logs whose events Redis did not take."""
         pipeline = client().pipeline(transaction=False)
         sent: list[tuple[Log, int]] = []
         for log in logs:
-            events = log.events[log.shipped - log.base :]
-            if not events:
-                continue
-            pipeline.xadd(key(log.execution_id), {"e": eventcodec.encode(events)}, id=f"{log.last_seq}-0")
-            pipeline.expire(key(log.execution_id), settings.CHAT_RESUME_SECONDS if log.complete else LONGEST_S)
+            name, begun = key(log.execution_id), log.shipped > log.base
+            pipeline.xadd(name, {"e": _news(log)}, id=f"{log.last_seq}-0", nomkstream=begun)
+            pipeline.expire(name, settings.CHAT_RESUME_SECONDS if log.complete else LONGEST_S)
             sent.append((log, log.last_seq))
-        bells, self._bells = self._bells, []
         for channel, text in bells:
             pipeline.publish(channel, text)
-        try:
-            await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
-            logger.warning("events wait for Redis: %s", error)
+        answers = await pipeline.execute(raise_on_error=False)
+        return {log for (log, seq), answer in zip(sent, answers[::2], strict=False) if not self._taken(log, seq, answer)}
+
+    def _taken(self, log: Log, seq: int, answer: object) -> bool:
+        """Whether the stream of `log` has its events up to `seq`, by the answer to XADD."""
+        if answer is None:
+            self._send_all_again(log)
             return False
-        for log, seq in sent:
-            log.shipped = seq
+        if isinstance(answer, ResponseError) and _THERE_ALREADY not in str(answer):
+            logger.warning("events of run %s wait for Redis: %s", log.execution_id, answer)
+            return False
+        log.shipped = max(log.shipped, seq)
         return True
+
+    def _send_all_again(self, lost: Log) -> None:
+        """A stream that was begun is gone: Redis was emptied. Every run that goes on begins its stream anew, under the same numbers."""
+        for log in (lost, *registry.live.values()):
+            log.shipped = log.base
+            self._dirty.add(log)
+
+    async def close(self) -> None:
+        """Sends what is left while Redis takes it: the ends of the last runs reach those who watch elsewhere (R12.5)."""
+        await _ended(self._task)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                _ = await self.flush() or await self.flush()  # a stream that is gone is begun anew by the second
+
+
+def _news(log: Log) -> bytes:
+    """What the stream of `log` does not have yet. Events that are no JSON keep no others back: a gap stands for them (R7.5)."""
+    try:
+        return eventcodec.encode(log.events[log.shipped - log.base :])
+    except TypeError as error:
+        logger.error("events of run %s are not sent: %s", log.execution_id, error)
+        return eventcodec.encode([Gap(log.shipped + 1, log.last_seq)])
 
 
 shipper = Shipper()
@@ -154,8 +194,26 @@ class Mirror:
             if log.complete or not log.watched:
                 del self._logs[execution_id]
 
+    async def close(self) -> None:
+        """What is watched here is followed no further."""
+        self._logs.clear()
+        await _ended(self._task)
+
 
 mirror = Mirror()
+
+
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    """Ends a task of this event loop."""
+    if task is not None and task.get_loop() is asyncio.get_running_loop():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def close() -> None:
+    """This process is about to end: it sends its last events, and follows no other's."""
+    await shipper.close()
+    await mirror.close()
 
 
 async def _read(log: Log) -> bool:

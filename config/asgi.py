@@ -11,7 +11,7 @@ django.setup(set_prefix=False)
 
 from agents import directory  # noqa: E402 - models need a set-up Django
 from agents.providers import http  # noqa: E402
-from chat import housekeeping, process, turns  # noqa: E402
+from chat import eventship, housekeeping, process, turns  # noqa: E402
 from chat.leases import leases  # noqa: E402
 from chat.redis import close as close_redis  # noqa: E402
 from config.handler import Handler  # noqa: E402
@@ -34,6 +34,7 @@ async def shutdown() -> None:
     """No new runs; running ones end; connections are closed."""
     await turns.shutdown()
     await housekeeping.stop()
+    await eventship.close()
     await http.close()
     await leases.close()
     await close_redis()
