@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +16,7 @@ from django.conf import settings
 from chat.errors import TurnError
 
 NAME = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
+_LOOK_S = 0.05
 _lock: IO[str] | None = None
 _closing = False
 
@@ -62,18 +64,21 @@ def check_open() -> None:
         raise TurnError("shutting_down", retry_after_s=5)
 
 
-async def close(running: Mapping[Any, Any], stop: Callable[[Any], bool]) -> None:
+async def close(running: Mapping[Any, Any], stop: Callable[[Any], object]) -> None:
     """Waits for the running turns, then stops the rest and waits for their ends to be stored (R12.5)."""
     global _closing
     _closing = True
-    tasks = [turn.task for turn in running.values() if turn.task is not None]
-    if tasks:
-        await asyncio.wait(tasks, timeout=settings.SHUTDOWN_SECONDS)
-    for turn in list(running.values()):
-        stop(turn)
-    left = [task for task in tasks if not task.done()]
-    if left:
-        await asyncio.wait(left, timeout=settings.SHUTDOWN_SECONDS)
+    await _over(running, lambda turn: None)
+    await _over(running, stop)
+
+
+async def _over(running: Mapping[Any, Any], each: Callable[[Any], object]) -> None:
+    """Until no turn is left, also of those that begin or go on meanwhile; SHUTDOWN_SECONDS at most. `each` is told of every turn."""
+    give_up = time.monotonic() + settings.SHUTDOWN_SECONDS
+    while running and time.monotonic() < give_up:
+        for turn in list(running.values()):
+            each(turn)
+        await asyncio.sleep(_LOOK_S)
 
 
 def reopen() -> None:
