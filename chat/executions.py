@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q
 
 from agents import directory
 from agents.access import Principal, may_manage
 from agents.errors import SwitchboardError
 from agents.models import Agent
-from chat import turns
+from chat import eventship, turns
 from chat.eventlog import registry
 from chat.events import Numbered, ToolCalled, ToolReturned, Usage
 from chat.fold import fold
@@ -26,16 +27,20 @@ from chat.views import Call, uuid_for
 
 MAX_LOG_LINES = 2000
 MAX_SHOWN_MESSAGE_CHARS = 500
+_OPEN = (Execution.Status.QUEUED, Execution.Status.RUNNING)
 _NUMBER = re.compile(r"[0-9]+\Z")
 _BEYOND_ALL = 2**53 - 1
 """No event has such a number; a larger one says the same, and JSON clients could not read it back."""
 
 
-async def execution_for(principal: Principal, text: str) -> Execution:
-    """The run of that id, stored or just begun. Raises execution_not_found for unknown, foreign and impossible ids alike."""
+async def execution_for(principal: Principal, text: str, agent_id: UUID | None = None) -> Execution:
+    """The run of that id, stored or just begun. Raises execution_not_found for unknown, foreign and impossible ids alike,
+
+    and for a run of another agent than `agent_id`, where the path named one.
+    """
     execution_id = uuid_for(text, "execution_not_found")
-    row = await run(_stored, execution_id) or _begun(execution_id)
-    if row is None or not (is_own(principal, row) or await manages(principal, row)):
+    row = await run(_stored, execution_id) or begun(turns.find(execution_id))
+    if row is None or agent_id not in (None, row.agent_id) or not (is_own(principal, row) or await manages(principal, row)):
         raise SwitchboardError("execution_not_found")
     return row
 
@@ -72,14 +77,13 @@ def _stored(execution_id: UUID) -> Execution | None:
     return Execution.objects.filter(id=execution_id).select_related("owner").first()
 
 
-def _begun(execution_id: UUID) -> Execution | None:
+def begun(turn: "turns.Turn | None") -> Execution | None:
     """A stateless run of this process that is not stored yet (R0.6), as the row it will be."""
-    turn = turns.find(execution_id)
     if turn is None:
         return None
     request, principal = turn.request, turn.request.principal
     return Execution(
-        id=execution_id,
+        id=turn.execution_id,
         agent_id=request.agent.id,
         agent_name=request.agent.name,
         agent_version=request.agent.version,
@@ -114,7 +118,7 @@ def summary(row: Execution) -> dict[str, Any]:
         "trigger": row.trigger,
         "triggered_by": row.trigger,
         "wire": row.wire,
-        "schedule_id": None,
+        "schedule_id": _text(row.schedule_id),
         "session_id": _text(row.session_id),
         "message": row.message[:MAX_SHOWN_MESSAGE_CHARS],
         "started_at": iso(row.started_at) if row.started_at else None,
@@ -128,6 +132,7 @@ def summary(row: Execution) -> dict[str, Any]:
         "source_user_id": row.owner_id,
         "source_user_email": row.owner.email if row.owner else None,
         "error_code": row.error_code or None,
+        "skip_reason": row.skip_reason or None,
         "attempt_number": row.attempt_number,
         "retry_of_execution_id": _text(row.retry_of_id),
     }
@@ -135,12 +140,21 @@ def summary(row: Execution) -> dict[str, Any]:
 
 async def detail(row: Execution, *, for_manager: bool) -> dict[str, Any]:
     """One run with everything (AG-36)."""
-    return await run(_detail, row, for_manager)
+    return await run(_detail, row, await _events(row), for_manager)
 
 
-def _detail(row: Execution, for_manager: bool) -> dict[str, Any]:
-    events = _events(row)
-    told = lines(events, execution_id=str(row.id), session_id=_text(row.session_id) or "")
+async def log_lines(row: Execution) -> list[dict[str, Any]]:
+    """The run as stream-json, all of it (AG-37)."""
+    return await run(_told, row, await _events(row))
+
+
+def _told(row: Execution, events: list[Numbered] | None) -> list[dict[str, Any]]:
+    return lines(_stored_events(row) if events is None else events, execution_id=str(row.id), session_id=_text(row.session_id) or "")
+
+
+def _detail(row: Execution, live: list[Numbered] | None, for_manager: bool) -> dict[str, Any]:
+    events = _stored_events(row) if live is None else live
+    told = _told(row, events)
     paused = row.status == Execution.Status.PAUSED
     shown = {
         **summary(row),
@@ -156,11 +170,15 @@ def _detail(row: Execution, for_manager: bool) -> dict[str, Any]:
     return {**shown, "error_detail": row.error_detail or None} if for_manager else shown
 
 
-def _events(row: Execution) -> list[Numbered]:
-    """The run's events: as they happened while this process holds them, else from storage."""
+async def _events(row: Execution) -> list[Numbered] | None:
+    """The run's events as they happened: held by this process, or told by the one that runs it; None: storage has them."""
     log = registry.get(row.id)
-    if log is not None and log.base == 0:
-        return log.after(0)
+    if log is None and settings.REDIS_URL and row.status in _OPEN:
+        log = await eventship.mirror.open(row.id)
+    return log.after(0) if log is not None and log.base == 0 else None
+
+
+def _stored_events(row: Execution) -> list[Numbered]:
     stored = events_of(row)
     return [Numbered(seq, event) for seq, event in enumerate(stored, max(1, row.last_seq - len(stored) + 1))]
 

@@ -10,6 +10,7 @@ from chat.protocols.run.urls import urlpatterns as run
 from chat.protocols.uimessage.urls import urlpatterns as uimessage
 from config.health import HealthView, MetricsView, ReadyView
 from config.schema import DocsView, SchemaView
+from tasks.urls import urlpatterns as tasks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -19,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *run,
     *agents_api,
     *uimessage,
+    *tasks,
     path("healthz", HealthView.as_view()),
     path("readyz", ReadyView.as_view()),
     path("metrics", MetricsView.as_view()),

@@ -13,6 +13,7 @@ from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
 from chat.choice import asked_with
 from chat.models import ChatSession
+from chat.protocols.agents_api.errors import field_problem
 from chat.views import uuid_for
 from tasks.cron import check_cron, instant, zone_for
 from tasks.managing import id_of
@@ -58,7 +59,7 @@ def change(principal: Principal, agent: AgentSpec, schedule_id: UUID, asked: Sch
 def schedule_of(agent: AgentSpec, schedule_id: UUID, *, lock: bool = False) -> Schedule:
     """Raises schedule_not_found for an unknown one and for one of another agent alike (AG-46)."""
     rows = Schedule.objects.select_for_update(of=("self",)) if lock else Schedule.objects.all()
-    schedule = rows.filter(pk=schedule_id, agent_id=id_of(agent)).first()
+    schedule = rows.select_related("agent").filter(pk=schedule_id, agent_id=id_of(agent)).first()
     if schedule is None:
         raise SwitchboardError("schedule_not_found")
     return schedule
@@ -85,7 +86,7 @@ def check(schedule: Schedule, agent: AgentSpec, now: datetime, given: frozenset[
     """
     zone = zone_for(schedule.timezone)
     if bool(schedule.cron_expression) == (schedule.run_at is not None):
-        raise problem("cron_expression", "exactly one of cron_expression and run_at is needed")
+        raise field_problem("cron_expression", "exactly one of cron_expression and run_at is needed")
     if schedule.cron_expression and given & {"cron_expression", "timezone"}:
         schedule.cron_expression = check_cron(schedule.cron_expression, zone, now)
     if schedule.run_at is not None and schedule.run_at.tzinfo is None:
@@ -98,7 +99,7 @@ def check(schedule: Schedule, agent: AgentSpec, now: datetime, given: frozenset[
         asked_with(agent, schedule.model)
     unknown = [name for name in schedule.allowed_tools or () if agent.tool(name) is None]
     if unknown and "allowed_tools" in given:
-        raise problem("allowed_tools", f"the agent has no tool named {unknown[0][:64]!r}")
+        raise field_problem("allowed_tools", f"the agent has no tool named {unknown[0][:64]!r}")
 
 
 def replan(schedule: Schedule, now: datetime) -> None:
@@ -106,10 +107,6 @@ def replan(schedule: Schedule, now: datetime) -> None:
     schedule.plan(now)
     if schedule.enabled and schedule.next_run_at is None:
         raise _in_the_past()
-
-
-def problem(field: str, sentence: str) -> SwitchboardError:
-    return SwitchboardError("validation_error", errors=[{"type": "value_error", "loc": ["body", field], "msg": sentence}])
 
 
 def _own_session(schedule: Schedule, text: str, principal: Principal, agent: AgentSpec) -> UUID:
@@ -122,7 +119,7 @@ def _own_session(schedule: Schedule, text: str, principal: Principal, agent: Age
 
 
 def _in_the_past() -> SwitchboardError:
-    return problem("run_at", "must be in the future")
+    return field_problem("run_at", "must be in the future")
 
 
 def _over_the_cap(requested_s: int, cap_s: int) -> SwitchboardError:

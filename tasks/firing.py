@@ -86,7 +86,7 @@ def _advance(schedule: Schedule, now: datetime) -> None:
 # A run
 
 
-def wanted_by(schedule: Schedule) -> Wanted:
+def wanted_by(schedule: Schedule, request_id: str = "") -> Wanted:
     """The run as the schedule says it; `agent` is to be loaded with it."""
     return Wanted(
         text=schedule.message,
@@ -94,6 +94,7 @@ def wanted_by(schedule: Schedule) -> Wanted:
         agent_name=schedule.agent.name,
         owner_id=schedule.created_by_id,
         schedule_id=schedule.pk,
+        request_id=request_id,
     )
 
 

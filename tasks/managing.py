@@ -1,35 +1,16 @@
-"""Routes for managers of an agent that the path names (AG-3): whoever may not use it is told that there is none (R2)."""
+"""The agent of a route for its managers (AG-3)."""
 
-from typing import Any
 from uuid import UUID
 
-from agents import directory
-from agents.access import Principal, agent_for, may_manage
-from agents.errors import SwitchboardError
+from agents.access import Principal
 from agents.specs import AgentSpec
-from chat.views import Call, WireView
-
-
-class ManagerRoute(WireView):
-    """Step (7) before anything is read; the scope and the right follow the body's shape, step (9)."""
-
-    scopes = {"GET": "", "POST": "", "PUT": "", "PATCH": "", "DELETE": ""}
-
-    async def check_path(self, call: Call, **kwargs: Any) -> None:
-        await agent_named(call.principal, kwargs["name"])
-
-
-async def agent_named(principal: Principal, name: str) -> AgentSpec:
-    """Raises agent_not_found, whatever the cause."""
-    return agent_for(principal, name, (await directory.catalog()).by_name)
+from chat.protocols.agents_api.base import agent_named, check_manager
 
 
 async def managed_agent(principal: Principal, name: str) -> AgentSpec:
-    """Raises agent_not_found, insufficient_scope or manager_required."""
+    """Raises agent_not_found, manager_required or insufficient_scope."""
     agent = await agent_named(principal, name)
-    principal.check_scope("manage")
-    if not may_manage(principal, agent):
-        raise SwitchboardError("manager_required")
+    check_manager(principal, agent)
     return agent
 
 
