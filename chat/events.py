@@ -41,7 +41,7 @@ class PendingApproval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnStarted:
-    """First event of every run. `session_id` is empty for stateless runs; `created_s` is Unix time."""
+    """First event of every run. `session_id` is empty for stateless runs; `created_s` is Unix time; `waited`: it stood in a queue."""
 
     execution_id: str
     agent: str
@@ -52,6 +52,7 @@ class TurnStarted:
     tools: tuple[str, ...] = ()
     created_s: float = 0.0
     context_window: int = 0
+    waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class ToolCalled:
     """One complete tool call. `client`: the caller executes it and the turn ends; then `raw` is the model's own text.
 
     Server calls have ids `srv_…` (R11.1); ids of client calls are the provider's. `called_s` is Unix time, of server calls only.
+    `awaited`: a connected client executes it, and the turn goes on with its result; to all others it is like a server call.
     """
 
     call_id: str
@@ -93,6 +95,7 @@ class ToolCalled:
     arguments: Mapping[str, Any]
     raw: str = ""
     client: bool = False
+    awaited: bool = False
     called_s: float = 0.0
 
 

@@ -260,17 +260,19 @@ def _split(turn: Run, answer: Answer) -> tuple[list[ServerCall], list[Call]]:
     """Calls of the agent's own tools, and the client's; a call to a tool that nobody has is answered as an error."""
     server: list[ServerCall] = []
     client: list[Call] = []
-    theirs = {tool.name for tool in turn.request.client_tools}
+    theirs = {tool.name: tool for tool in turn.request.client_tools}
     for call in answer.calls.values():
         own = turn.agent.tool(call.name) if turn.request.tools else None
-        if own is None and call.name in theirs:
+        if own is None and call.name in theirs and turn.request.answerer:
+            server.append(toolcalls.awaited(call, theirs[call.name], turn.request.answerer))
+        elif own is None and call.name in theirs:
             client.append(call)
         else:
             server.append(toolcalls.parse(call, own) if own else _unknown(call))
     if turn.request.parallel_tool_calls is False:
+        dropped = {id(call) for call in client[1:]}
         del client[1:]
-    kept = {id(call) for call in client}
-    answer.calls = {n: call for n, call in answer.calls.items() if id(call) in kept or call.name not in theirs}
+        answer.calls = {n: call for n, call in answer.calls.items() if id(call) not in dropped}
     return server, client
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _REQUEST = (
     "wire", "trigger", "source", "parts", "instructions", "tools", "tool_choice", "parallel_tool_calls", "response_format",
-    "repair_calls", "max_steps", "timeout_s", "forget_failure", "labels", "request_id",
+    "answerer", "repair_calls", "max_steps", "timeout_s", "forget_failure", "labels", "request_id",
 )  # fmt: skip
 
 

@@ -92,6 +92,7 @@ class TurnRequest:
     `response_format`: of Chat Completions (OAI-31), with `repair_calls` allowed on an invalid answer.
     `whole`: the caller reads no pieces, so the model is asked for its answer in one. `keep_on_leave`: R6.2.
     `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
+    `answerer`: the connection that runs `client_tools` and answers: the turn waits for it (R11.2); empty: a call to one ends the turn.
     `source`: what its messages came by: text, voice or task. `stored_parts`: what the conversation keeps in place of `parts`.
     """
 
@@ -112,6 +113,7 @@ class TurnRequest:
     sampling: Sampling = field(default_factory=Sampling)
     tools: bool = True
     client_tools: tuple[ToolDefinition, ...] = ()
+    answerer: str = ""
     tool_choice: str | Mapping[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: Mapping[str, Any] | None = None

@@ -4,16 +4,20 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 import orjson
+from django.conf import settings
 
 from agents import directory
+from agents.providers.base import ToolDefinition
 from agents.specs import ToolSpec
 from agents.tools import kind_for
 from agents.tools.arguments import check_arguments
 from agents.tools.base import ToolContext, ToolOutcome
+from chat import clientcalls
 from chat.events import SourceCited, ToolCalled, ToolReturned
 from chat.modelcall import Call, Emit
 from chat.requests import Part
@@ -27,6 +31,7 @@ class ServerCall:
     """A call of one of the agent's tools. `id` is ours (`srv_…`), `provider_id` the model's (R11.1); `error`: not runnable.
 
     `called_s` is Unix time: when the model called, or when the run went on with it after a pause.
+    `answerer`: the connection that runs it; its id is the model's then.
     """
 
     id: str
@@ -36,6 +41,7 @@ class ServerCall:
     raw: str
     error: str = ""
     called_s: float = field(default_factory=time.time)
+    answerer: str = ""
 
     def shown(self) -> dict[str, Any]:
         """Arguments as callers may see them: scrubbed, masked."""
@@ -57,6 +63,15 @@ def parse(call: Call, tool: ToolSpec) -> ServerCall:
     return ServerCall(new_id(), call.id, tool, arguments, call.arguments, error)
 
 
+def awaited(call: Call, tool: ToolDefinition, answerer: str) -> ServerCall:
+    """A call that a connected client runs while the turn waits (R11.2)."""
+    spec = ToolSpec(
+        name=tool.name, kind="client", parameters=tool.parameters or {"type": "object"}, timeout_s=settings.WS_CLIENT_TOOL_SECONDS
+    )
+    checked = parse(call, spec)
+    return replace(checked, id=call.id or checked.id, answerer="" if checked.error else answerer)
+
+
 def as_object(raw: str) -> tuple[dict[str, Any], str]:
     """The arguments the model wrote, and what is wrong with them ("" when nothing is)."""
     try:
@@ -66,7 +81,7 @@ def as_object(raw: str) -> tuple[dict[str, Any], str]:
     return (value, "") if isinstance(value, dict) else ({}, "The arguments must be a JSON object.")
 
 
-_under_way: dict[str, tuple[str, ServerCall]] = {}
+_under_way: dict[tuple[str, str], tuple[str, ServerCall]] = {}
 
 
 def under_way() -> list[tuple[str, ServerCall]]:
@@ -82,14 +97,14 @@ async def run_all(calls: Sequence[ServerCall], context: ToolContext, emit: Emit,
 
 async def _run(call: ServerCall, context: ToolContext, emit: Emit, parts: list[Part]) -> ToolOutcome:
     started = time.monotonic()
-    _under_way[call.id] = (context.execution_id, call)
+    _under_way[context.execution_id, call.id] = (context.execution_id, call)
     try:
         outcome = ToolOutcome(output=call.error, is_error=True) if call.error else await _call(call, context)
     except asyncio.CancelledError:
         parts.append({**_part(call), "duration_ms": _ms_since(started)})  # it may have had effects: what was begun is on record (R9.1)
         raise
     finally:
-        del _under_way[call.id]
+        del _under_way[context.execution_id, call.id]
     settle(call, outcome, _ms_since(started), emit, parts)
     return outcome
 
@@ -101,6 +116,8 @@ def _ms_since(started: float) -> int:
 async def _call(call: ServerCall, context: ToolContext) -> ToolOutcome:
     try:
         async with asyncio.timeout(call.tool.timeout_s):
+            if call.answerer:
+                return await clientcalls.result(UUID(context.execution_id), call.id, call.answerer)
             return await kind_for(call.tool.kind).call(call.tool, call.arguments, context)
     except TimeoutError:
         return ToolOutcome(output=f"The tool did not answer within {call.tool.timeout_s:g} seconds.", is_error=True)
@@ -126,7 +143,7 @@ def _part(call: ServerCall) -> dict[str, Any]:
 
 
 def announced(call: ServerCall) -> ToolCalled:
-    return ToolCalled(call_id=call.id, name=call.tool.name, arguments=call.shown(), called_s=call.called_s)
+    return ToolCalled(call_id=call.id, name=call.tool.name, arguments=call.shown(), called_s=call.called_s, awaited=bool(call.answerer))
 
 
 def tool_message(provider_id: str, outcome: ToolOutcome) -> dict[str, Any]:

@@ -559,6 +559,7 @@ def _started(turn: Turn) -> TurnStarted:
         tools=tuple(tool.name for tool in agent.tools) if request.tools else (),
         created_s=turn.started_at.timestamp(),
         context_window=agent.model.context_window,
+        waited=turn.begin.queued,
     )
 
 

@@ -1,7 +1,6 @@
 """CHAT_CORS_ORIGIN as settings of django-cors-headers (OAI-64 … OAI-67). Cookies never authenticate a wire: no credentials mode."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,21 +45,12 @@ def settings_for(origins: str, *, openai_only: bool = False) -> dict[str, Any]:
     }
 
 
-def from_environment(origins: str) -> dict[str, Any]:
-    """The same for settings.py: a bad CHAT_CORS_ORIGIN stops the start (OAI-7)."""
+def from_environment(origins: str, name: str = "CHAT_CORS_ORIGIN") -> dict[str, Any]:
+    """The same for settings.py: a bad list stops the start with the variable's name (OAI-7)."""
     try:
         return settings_for(origins)
     except ValueError as error:
-        raise ImproperlyConfigured(f"CHAT_CORS_ORIGIN: {error}") from error
-
-
-def is_allowed(origin: str, cors: Mapping[str, Any]) -> bool:
-    """Whether pages of `origin` may call us, by the settings above (WebSocket handshakes ask here, R1.6)."""
-    if not cors:
-        return False
-    if cors["CORS_ALLOW_ALL_ORIGINS"] or origin in cors["CORS_ALLOWED_ORIGINS"]:
-        return True
-    return any(re.match(pattern, origin) for pattern in cors["CORS_ALLOWED_ORIGIN_REGEXES"])
+        raise ImproperlyConfigured(f"{name}: {error}") from error
 
 
 def _origin(entry: str) -> str:

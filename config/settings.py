@@ -147,6 +147,14 @@ TURN_GATES = ["chat.gates.RateGate", "billing.gates.PriceGate"]
 
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(seconds=env.duration("JWT_ACCESS_LIFETIME", 3600)),
+WS_ORIGINS = cors.from_environment(env.text("WS_ALLOWED_ORIGINS"), "WS_ALLOWED_ORIGINS") or CORS
+WS_MAX_FRAME_BYTES = env.size("WS_MAX_FRAME_BYTES", 1_000_000)
+WS_FRAMES_PER_10S = env.integer("WS_FRAMES_PER_10S", 60)
+WS_MAX_PER_PRINCIPAL = env.integer("WS_MAX_PER_PRINCIPAL", 100)
+WS_MAX_PER_ADDRESS = env.integer("WS_MAX_PER_ADDRESS", 500)
+WS_MAX_UNSENT_FRAMES = env.integer("WS_MAX_UNSENT_FRAMES", 1000)
+WS_MAX_UNSENT_BYTES = env.size("WS_MAX_UNSENT_BYTES", 4 * 1_048_576)
+WS_CLIENT_TOOL_SECONDS = env.duration("WS_CLIENT_TOOL_SECONDS", 60)
     "REFRESH_TOKEN_LIFETIME": timedelta(seconds=env.duration("JWT_REFRESH_LIFETIME", 7 * 86_400)),
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,

@@ -2,11 +2,12 @@
 
 import pytest
 
+from chat.origins import is_allowed
 from config import cors
 
 
 def allowed(origins, origin):
-    return cors.is_allowed(origin, cors.settings_for(origins))
+    return is_allowed(origin, cors.settings_for(origins))
 
 
 @pytest.mark.parametrize("origins", ["", " ", " , ,"])

@@ -10,7 +10,7 @@ OURS = frozenset((
     "REDIS_URL", "RUN_CACHE_TTL", "SECRET_KEY", "SHUTDOWN_SECONDS", "TIME_ZONE", "TRUSTED_PROXIES",
 ))
 # fmt: on
-PREFIXES = ("CHAT_", "JWT_", "UPLOAD_")
+PREFIXES = ("CHAT_", "JWT_", "UPLOAD_", "WS_")
 ON_SERVICES = {"TEST_DATABASE_URL": "DATABASE_URL", "TEST_REDIS_URL": "REDIS_URL"}
 """In-process tests run on a real PostgreSQL or Redis where the run names one in these."""
 

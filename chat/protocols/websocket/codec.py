@@ -1,0 +1,454 @@
+"""TurnEvents as frames of the WebSocket wire, and frames as JSON text or MessagePack (websocket.md §3, §4, §6, §7). Pure.
+
+Both encoders start from one JSON-safe object (WS-14). Of the frames of one event only the last bears its number (WS-18).
+"""
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal, assert_never
+from uuid import UUID
+
+import msgpack
+import orjson
+
+from chat.events import (
+    ApprovalRequested,
+    ApprovalResolved,
+    Batch,
+    FileMade,
+    Gap,
+    JobUpdated,
+    LogLine,
+    NodeUpdated,
+    Numbered,
+    OutputMade,
+    ReasoningDelta,
+    RefusalDelta,
+    SourceCited,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+    ToolCalled,
+    ToolReturned,
+    TurnCancelled,
+    TurnEvent,
+    TurnFailed,
+    TurnFinished,
+    TurnPaused,
+    TurnResumed,
+    TurnStarted,
+    Usage,
+)
+
+Mode = Literal["text", "binary"]
+Body = dict[str, Any]
+End = TurnFinished | TurnFailed | TurnCancelled
+LONGEST_RESULT_BYTES = 65_536
+_PREVIEW_CHARS = 4_000
+_UNANSWERED = "The turn ended before this call was answered."
+_STATUS = {TurnFinished: "success", TurnFailed: "failed", TurnCancelled: "cancelled"}
+
+
+class Frame:
+    """One frame; it is encoded once per mode, however many connections send it.
+
+    `awaits`: the id of a client tool call that the turn waits for; whoever is to answer it is sent the frame with `client` true.
+    """
+
+    __slots__ = ("_binary", "_text", "awaits", "body")
+
+    def __init__(self, body: Body, awaits: str = "") -> None:
+        self.body = body
+        self.awaits = awaits
+        self._text: str | None = None
+        self._binary: bytes | None = None
+
+    def encoded(self, mode: Mode) -> str | bytes:
+        return self.text if mode == "text" else self.binary
+
+    @property
+    def text(self) -> str:
+        if self._text is None:
+            self._text = orjson.dumps(self.body).decode()
+        return self._text
+
+    @property
+    def binary(self) -> bytes:
+        if self._binary is None:
+            self._binary = msgpack.packb(self.body)
+        return self._binary
+
+    def merged(self, later: "Frame") -> "Frame | None":
+        """Both as one, when they are adjacent text of one run: the text joined, the number of the later one (WS-69)."""
+        mine, theirs = self.body, later.body
+        if mine["type"] != "chunk" or theirs["type"] != "chunk" or mine["done"] or theirs["done"]:
+            return None
+        if any(mine[name] != theirs[name] for name in ("execution_id", "thinking", "content_type", "node_id")):
+            return None
+        return Frame({**mine, "content": mine["content"] + theirs["content"], "seq": theirs["seq"]})
+
+
+class Teller:
+    """One run as frames. Keeps what the frames of its end need: the text so far, calls without a result, sources, files.
+
+    `reasoning`: the agent shows it and the client asked for it (WS-35). `replay`: told from the stored messages (WS-61).
+    """
+
+    def __init__(self, *, thread_id: str | None, execution_id: str, reasoning: bool = False, replay: bool = False) -> None:
+        self._ids: Body = {"thread_id": thread_id, "execution_id": execution_id}
+        self._reasoning, self._replay = reasoning, replay
+        self._forget()
+
+    def _forget(self) -> None:
+        self._agent, self._started_s, self._message_id = "", 0.0, ""
+        self._texts: list[str] = []
+        self._block: tuple[type, int] | None = None
+        self._open: dict[str, str] = {}
+        self._sources: list[Body] = []
+        self._files: list[Body] = []
+        self._outputs: list[Any] = []
+        self._workflow_id: str | None = None
+
+    def tell(self, batch: Batch) -> list[Frame]:
+        return [frame for item in batch for frame in self._told(item)]
+
+    def _told(self, item: Numbered) -> list[Frame]:
+        seq, event = item
+        if isinstance(event, TextDelta | RefusalDelta):
+            content = self._piece(event)
+            return [Frame(self._chunk(content, seq))] if content else []
+        bodies = self._bodies(event, seq)
+        if not bodies:
+            return []
+        if not isinstance(event, Gap):
+            bodies[-1]["seq"] = seq
+        awaits = event.call_id if isinstance(event, ToolCalled) and event.awaited else ""
+        return [Frame(body, awaits) for body in bodies]
+
+    def _bodies(self, event: TurnEvent | Gap, seq: int) -> list[Body]:
+        match event:
+            case TurnStarted():
+                return self._begin(event)
+            case ReasoningDelta():
+                return [self._chunk(event.text, seq, thinking=True)] if self._reasoning and event.text else []
+            case ToolCalled():
+                return [self._call(event)]
+            case ToolReturned():
+                return [self._returned(event)]
+            case ApprovalRequested():
+                return [self._requested(event)]
+            case ApprovalResolved():
+                return [self._resolved(event)]
+            case TurnPaused():
+                waiting = [approval.approval_id for approval in event.approvals]
+                return [self._session("paused", status="paused", approvals=waiting, message=event.notice), self._chunk("", None, done=True)]
+            case TurnResumed():
+                return [self._session("resumed", status="running")]
+            case TurnFinished() | TurnFailed() | TurnCancelled():
+                return self._end(event)
+            case Gap():
+                return [self._gap(event)]
+            case JobUpdated() | NodeUpdated() | OutputMade() | LogLine():
+                return self._job(event)
+            case SourceCited():
+                self._sources.append({"id": event.source_id, "title": event.title, "url": event.url})
+            case FileMade():
+                self._files.append(_file(event))
+            case StepStarted() | StepFinished() | TextDelta() | RefusalDelta():
+                pass
+            case _:
+                assert_never(event)
+        return []
+
+    # Text
+
+    def _piece(self, event: TextDelta | RefusalDelta) -> str:
+        """The delta's text, after a blank line when it begins a further block (WS-36)."""
+        if not event.text:
+            return ""
+        block = (type(event), event.block)
+        content = "\n\n" + event.text if self._texts and block != self._block else event.text
+        self._block = block
+        self._texts.append(content)
+        return content
+
+    def _chunk(self, content: str, seq: int | None, *, done: bool = False, thinking: bool = False) -> Body:
+        return {
+            "type": "chunk", "content": content, "done": done, "content_type": "text", "content_metadata": {}, "node_id": None,
+            "thinking": thinking, **self._ids, "seq": seq,
+        }  # fmt: skip
+
+    # Tools and approvals
+
+    def _call(self, event: ToolCalled) -> Body:
+        self._open[event.call_id] = event.name
+        return {
+            "type": "tool_call", "tool_call_id": event.call_id, "id": event.call_id, "name": event.name, "args": safe(event.arguments),
+            "client": False, **self._ids, "seq": None,
+        }  # fmt: skip
+
+    def _returned(self, event: ToolReturned) -> Body:
+        self._open.pop(event.call_id, None)
+        result = cut(safe(event.output)) if event.ok else None
+        error = None if event.ok else event.error or "The tool failed."
+        return self._result(event.call_id, event.name, result, error, event.duration_ms)
+
+    def _result(self, call_id: str, name: str, result: Any, error: str | None, duration_ms: int) -> Body:
+        return {
+            "type": "tool_result", "tool_call_id": call_id, "id": call_id, "name": name, "result": result, "ok": error is None,
+            "error": error, "duration_ms": duration_ms, **self._ids, "seq": None,
+        }  # fmt: skip
+
+    def _requested(self, event: ApprovalRequested) -> Body:
+        approval = event.approval
+        return {
+            "type": "approval_request", "approval_id": approval.approval_id, "tool_call_id": approval.tool_call_id, "name": approval.name,
+            "args": safe(approval.arguments), "message": f"The agent wants to run {approval.name}.", "approver": approval.approver,
+            "expires_at": approval.expires_at, **self._ids, "seq": None,
+        }  # fmt: skip
+
+    def _resolved(self, event: ApprovalResolved) -> Body:
+        return {
+            "type": "approval_resolved", "approval_id": event.approval_id, "tool_call_id": event.tool_call_id,
+            "approved": event.approved, "reason": event.reason or None, "by": event.by, **self._ids, "seq": None,
+        }  # fmt: skip
+
+    # Beginning and end
+
+    def _begin(self, event: TurnStarted) -> list[Body]:
+        """Only a run that had to wait is told to have started (WS-43)."""
+        self._agent, self._started_s, self._message_id = event.agent, event.created_s, event.message_id
+        return [self._session("started", status="running", queue_position=0)] if event.waited else []
+
+    def _session(self, event: str, **values: Any) -> Body:
+        return {"type": "session", "event": event, **self._ids, **values, "seq": None}
+
+    def _end(self, event: End) -> list[Body]:
+        """What WS-38, WS-44, WS-45 and WS-26 order: open calls, why it ended, the done chunk, the message, `finished`."""
+        unanswered = [self._result(call_id, name, None, _UNANSWERED, 0) for call_id, name in self._open.items()]
+        self._open.clear()
+        chunk, message = self._chunk("", None, done=True), self._message(event)
+        return [*unanswered, *self._why(event), chunk, *([message] if message else []), self._finished(event)]
+
+    def _why(self, event: End) -> list[Body]:
+        if isinstance(event, TurnFinished):
+            return []
+        if isinstance(event, TurnCancelled) and event.code != "approval_expired":
+            job_id = self._ids["execution_id"] if self._workflow_id else None
+            ids = {"thread_id": self._ids["thread_id"], "job_id": job_id, "execution_id": self._ids["execution_id"]}
+            return [{"type": "generation_stopped", "message": "Generation stopped", **ids, "seq": None}]
+        kind = "workflow" if self._workflow_id else "agent"
+        return [error_body(event.code, event.message, kind=kind, ts=self._ended_s(event), **self._ids)]
+
+    def _message(self, event: End) -> Body | None:
+        """The final answer (WS-36): a string, or a list of parts for jobs; None where there is nothing to say."""
+        text, succeeded = "".join(self._texts), isinstance(event, TurnFinished)
+        content = [part_of(value) for value in self._outputs] if self._workflow_id else text
+        if not succeeded and not content:
+            return None
+        return message_body(
+            id=event.message_id or self._message_id,
+            role="assistant",
+            content=content,
+            workflow_id=self._workflow_id,
+            output_files=self._files,
+            agent=self._agent,
+            model=self._agent,
+            status="complete" if succeeded else "incomplete",
+            error_type=None if succeeded else event.code,  # type: ignore[union-attr]  # the other two have a code
+            created_at=iso(self._ended_s(event)),
+            replay=self._replay,
+            sources=self._sources,
+            **self._ids,
+        )
+
+    def _finished(self, event: End) -> Body:
+        return self._session(
+            "finished",
+            status=_STATUS[type(event)],
+            finish_reason=event.finish_reason if isinstance(event, TurnFinished) else None,
+            usage=usage_of(event.usage),
+            cost=None if event.cost_usd is None else round(event.cost_usd, 6),
+            error_code=None if isinstance(event, TurnFinished) else event.code,
+        )
+
+    def _ended_s(self, event: End) -> float:
+        return round(self._started_s + event.duration_ms / 1000, 3)
+
+    def _gap(self, gap: Gap) -> Body:
+        if gap.restart:
+            self._forget()
+        return {"type": "gap", **self._ids, "from": gap.first, "to": gap.last, "restart": gap.restart}
+
+    # Jobs (§7.4)
+
+    def _job(self, event: JobUpdated | NodeUpdated | OutputMade | LogLine) -> list[Body]:
+        if isinstance(event, JobUpdated | NodeUpdated):
+            self._workflow_id = event.workflow_id
+        if isinstance(event, OutputMade):
+            if not event.node_id:
+                return []
+            self._outputs.append(event.value)
+        ids = {"job_id": self._ids["execution_id"], "workflow_id": self._workflow_id, **self._ids, "seq": None}
+        return [{**_JOB[type(event)](event), **ids}]
+
+
+def _job_update(event: JobUpdated) -> Body:
+    return {
+        "type": "job_update", "status": event.status, "message": event.message, "result": safe(event.result),
+        "error": event.error or None, "error_code": event.error_code or None, "run_state": None, "duration": event.duration_s,
+        "queue_position": None,
+    }  # fmt: skip
+
+
+def _node_update(event: NodeUpdated) -> Body:
+    return {
+        "type": "node_update", "node_id": event.node_id, "node_name": event.node_name, "node_type": event.node_type,
+        "status": event.status, "error": event.error or None, "result": safe(event.result), "properties": {}, "skipped": event.skipped,
+    }  # fmt: skip
+
+
+def _output_update(event: OutputMade) -> Body:
+    return {
+        "type": "output_update", "node_id": event.node_id, "node_name": event.node_name, "output_name": event.name,
+        "value": safe(event.value), "output_type": event.output_type,
+    }  # fmt: skip
+
+
+def _log_update(event: LogLine) -> Body:
+    return {
+        "type": "log_update", "node_id": event.node_id, "node_name": event.node_name, "content": event.content, "severity": event.severity,
+    }  # fmt: skip
+
+
+_JOB: Mapping[type, Callable[[Any], Body]] = {
+    JobUpdated: _job_update,
+    NodeUpdated: _node_update,
+    OutputMade: _output_update,
+    LogLine: _log_update,
+}
+
+
+def part_of(value: Any) -> Body:
+    """An output as a part of the final message; every value has one (WS-58)."""
+    if isinstance(value, Mapping) and value.get("type") in ("image", "audio", "video", "document") and (value.keys() & {"uri", "asset_id"}):
+        part: Body = safe(value)
+        return part
+    if isinstance(value, str):
+        return {"type": "text", "text": safe(value)}
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return {"type": "text", "text": safe("\n".join(value))}
+    return {"type": "text", "text": orjson.dumps(safe(value)).decode()}
+
+
+def _file(event: FileMade) -> Body:
+    return {"type": "document", "uri": event.url, "asset_id": event.file_id, "mime_type": event.media_type, "name": event.filename}
+
+
+def usage_of(usage: Usage) -> Body:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "total_tokens": usage.total_tokens}
+
+
+# Frames that other modules of this room fill too
+
+
+def message_body(
+    *,
+    id: str,
+    role: str,
+    content: Any,
+    thread_id: str | None,
+    execution_id: str | None,
+    created_at: str,
+    workflow_id: str | None = None,
+    tool_calls: list[Body] | None = None,
+    tool_call_id: str | None = None,
+    name: str | None = None,
+    client_message_id: str | None = None,
+    output_files: list[Body] | None = None,
+    agent: str | None = None,
+    model: str | None = None,
+    status: str = "complete",
+    error_type: str | None = None,
+    replay: bool = False,
+    seq: int | None = None,
+    **more: Any,
+) -> Body:
+    """A stored message (§6.2); `more` are keys of ours, after those of the contract."""
+    return {
+        "type": "message", "id": id, "role": role, "content": content, "thread_id": thread_id, "workflow_id": workflow_id,
+        "tool_calls": tool_calls, "tool_call_id": tool_call_id, "name": name, "client_message_id": client_message_id,
+        "output_files": output_files or [], "agent": agent, "model": model, "provider": None, "status": status, "error_type": error_type,
+        "created_at": created_at, "replay": replay, "execution_id": execution_id, "seq": seq, **more,
+    }  # fmt: skip
+
+
+def error_body(
+    code: str,
+    message: str,
+    *,
+    kind: str,
+    ts: float,
+    thread_id: str | None = None,
+    execution_id: str | None = None,
+    request_id: str | None = None,
+    retry_after: int | None = None,
+    fatal: bool = False,
+    **more: Any,
+) -> Body:
+    """An error (WS-40); `kind` is connection, request, agent or workflow."""
+    return {
+        "type": "error", "code": code, "message": message, "error": message, "error_type": kind, "retry_after": retry_after,
+        "fatal": fatal, "thread_id": thread_id, "execution_id": execution_id, "request_id": request_id, "ts": ts, **more,
+    }  # fmt: skip
+
+
+def iso(moment_s: float) -> str:
+    """ISO 8601 in UTC with milliseconds and Z (R0.3)."""
+    return _iso(datetime.fromtimestamp(moment_s, UTC))
+
+
+def _iso(moment: datetime) -> str:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# Values that come from outside
+
+
+def safe(value: Any) -> Any:
+    """Any value as JSON knows it (WS-14), so that no frame fails in one mode and passes in the other."""
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return value if value.isascii() else value.encode("utf-8", "replace").decode()
+        case int():
+            return int(value) if -(2**63) <= value < 2**64 else str(value)
+        case float():
+            return float(value) if math.isfinite(value) else None
+        case Mapping():
+            return {safe(key) if isinstance(key, str) else str(key): safe(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [safe(item) for item in value]
+        case bytes() | bytearray() | memoryview():
+            return base64.b64encode(value).decode()
+        case datetime():
+            return _iso(value)
+        case UUID() | Decimal():
+            return str(value)
+        case _:
+            return str(value)
+
+
+def cut(value: Any) -> Any:
+    """A tool's result, or the beginning of one that is too long to send (WS-39)."""
+    if isinstance(value, bool | int | float | None) or (isinstance(value, str) and len(value) * 6 < LONGEST_RESULT_BYTES):
+        return value
+    encoded = orjson.dumps(value)
+    if len(encoded) <= LONGEST_RESULT_BYTES:
+        return value
+    return {"truncated": True, "preview": encoded[: 4 * _PREVIEW_CHARS].decode("utf-8", "ignore")[:_PREVIEW_CHARS], "size": len(encoded)}
