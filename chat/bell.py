@@ -1,4 +1,4 @@
-"""The bell between processes: whoever runs this execution, stop it. Only rings; what is true stands in the database."""
+"""The bell between processes: whoever runs this execution, stop it (or forget it). Only rings; what is true stands in the database."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -9,6 +9,8 @@ from redis.exceptions import RedisError
 from chat.redis import client
 
 _CHANNEL = "sb:cancel"
+FORGET = "forget"
+"""The code that does not stop a run, but asks to forget what was said in one that has ended."""
 
 
 async def ring(execution_id: UUID, code: str) -> None:

@@ -14,6 +14,7 @@ from django.conf import settings
 from agents import directory
 from chat import approvals, bell, idempotency, process, records, recovery, store, turns
 from chat.claims import RENEW_S
+from chat.eventlog import registry
 from chat.leases import leases
 
 logger = logging.getLogger("switchboard.housekeeping")
@@ -102,8 +103,11 @@ async def _catalog() -> None:
 
 
 async def _bell() -> None:
-    """Hears from other processes which runs to stop."""
+    """Hears from other processes which runs to stop, and which ended ones to forget."""
     async for execution_id, code in bell.heard():
+        if code == bell.FORGET:
+            registry.forget(execution_id)
+            continue
         turn = turns.find(execution_id)
         if turn is not None:
             turn.stop(code)

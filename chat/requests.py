@@ -107,7 +107,7 @@ class TurnRequest:
     history: tuple[Mapping[str, Any], ...] = ()
     seed: tuple[Seed, ...] = ()
     cut_position: int | None = None
-    revived: tuple[UUID, ...] = ()
+    revived: tuple[UUID, ...] | None = None
     lock_id: UUID | None = None
     instructions: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)

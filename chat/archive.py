@@ -1,0 +1,231 @@
+"""Stored conversations and messages, read in pages through the indexes (AG-22 … AG-26). Synchronous; access was checked before.
+
+A page of messages across conversations is made turn by turn, newest turn first, because turns are what the indexes know.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+
+from chat.models import ChatSession, Execution, Message
+from chat.records import ROOT
+from chat.sessionviews import MEASURES, Runs
+
+SEARCHED_AT_ONCE = 250
+MAX_SEARCHED = 5000
+SEARCH_S = 1.0
+"""A search ends when a page is full, or so many conversations or seconds later; the next page goes on where it ended."""
+
+T = TypeVar("T", bound=Model)
+
+
+class NotThere(LookupError):
+    """What a page was to go on after is not among what may be seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """Whose conversations with an agent: those of one owner, or everybody's (None), which managers may see."""
+
+    agent_id: UUID
+    owner_id: int | None
+
+    def sessions(self) -> "QuerySet[ChatSession]":
+        rows = ChatSession.objects.filter(agent_id=self.agent_id)
+        return rows if self.owner_id is None else rows.filter(owner_id=self.owner_id)
+
+    def turns(self) -> "QuerySet[Execution]":
+        rows = Execution.objects.filter(agent_id=self.agent_id, session__isnull=False)
+        return rows if self.owner_id is None else rows.filter(owner_id=self.owner_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """`before` is what asks for the next page; None: this is the last one."""
+
+    rows: list[T]
+    before: UUID | None
+
+
+# Conversations
+
+
+def sessions(shelf: Shelf, *, limit: int, before: UUID | None = None, status: str | None = None, search: str = "") -> Page[ChatSession]:
+    """Newest `last_message_at` first. Raises NotThere."""
+    rows = shelf.sessions().order_by("-last_message_at", "-id")
+    if before is not None:
+        rows = _older(rows, _at(shelf.sessions(), before))
+    if status is not None:
+        rows = rows.filter(status=status)
+    rows = rows.select_related("owner")
+    return _searched(rows, search, limit) if search else _page(list(rows[: limit + 1]), limit)
+
+
+def _at(rows: "QuerySet[T]", row_id: UUID) -> T:
+    row = rows.filter(pk=row_id).first()
+    if row is None:
+        raise NotThere
+    return row
+
+
+def _page(rows: list[T], limit: int) -> Page[T]:
+    """A page of what was read with one more than fits."""
+    return Page(rows=rows[:limit], before=rows[limit - 1].pk if len(rows) > limit else None)
+
+
+def _older(rows: "QuerySet[ChatSession]", last: ChatSession) -> "QuerySet[ChatSession]":
+    """The redundant first condition is the one that the index serves."""
+    exactly = Q(last_message_at__lt=last.last_message_at) | Q(id__lt=last.id)
+    return rows.filter(exactly, last_message_at__lte=last.last_message_at)
+
+
+def _searched(rows: "QuerySet[ChatSession]", search: str, limit: int) -> Page[ChatSession]:
+    """Conversations whose title or text has the words, from the newest on, as far as one look goes."""
+    found: list[ChatSession] = []
+    last: ChatSession | None = None
+    for batch in _batches(rows):
+        found += rows.filter(_says(search), id__in=[row.id for row in batch])
+        last = batch[-1]
+        if len(found) > limit:
+            return _page(found, limit)
+    return Page(rows=found, before=last.id if last is not None and _older(rows, last).exists() else None)
+
+
+def _batches(rows: "QuerySet[ChatSession]") -> Iterator[list[ChatSession]]:
+    until, slim = time.monotonic() + SEARCH_S, rows.select_related(None).only("id", "last_message_at")
+    batch = list(slim[:SEARCHED_AT_ONCE])
+    for _ in range(MAX_SEARCHED // SEARCHED_AT_ONCE):
+        if not batch:
+            return
+        yield batch
+        if time.monotonic() > until:
+            return
+        batch = list(_older(slim, batch[-1])[:SEARCHED_AT_ONCE])
+
+
+def _says(search: str) -> Q:
+    said = Message.objects.filter(session=OuterRef("pk"), active=True, text__icontains=search)
+    return Q(title__icontains=search) | Q(Exists(said))
+
+
+def session(agent_id: UUID, session_id: UUID) -> ChatSession | None:
+    """A conversation with the agent, whoever owns it."""
+    return ChatSession.objects.select_related("owner").filter(id=session_id, agent_id=agent_id).first()
+
+
+def is_all_of(session_id: UUID, principal_key: str) -> bool:
+    """Whether every turn of the conversation was asked by this credential itself (R1.4)."""
+    return not Execution.objects.filter(session_id=session_id).exclude(principal=principal_key).exists()
+
+
+# Messages of one conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Messages of one conversation, oldest first; `prior` precedes the first: when there is one, there is more to read."""
+
+    rows: list[Message]
+    prior: Message | None
+    runs: Runs
+
+
+def messages(session_id: UUID, *, limit: int | None = None, before: UUID | None = None, every_branch: bool = False) -> Stretch:
+    """The newest `limit` (None: all) of the branch that goes on, or of all (AG-26). Raises NotThere."""
+    rows = Message.objects.filter(session_id=session_id).order_by("-position", "-id")
+    if before is not None:
+        last = _at(rows, before)
+        exactly = Q(position__lt=last.position) | Q(id__lt=last.id)
+        rows = rows.filter(exactly, position__lte=last.position)
+    if not every_branch:
+        rows = rows.filter(active=True)
+    found = list(rows if limit is None else rows[: limit + 1])
+    shown = found[:limit]
+    return Stretch(rows=shown[::-1], prior=found[limit] if limit is not None and len(found) > limit else None, runs=runs_of(shown))
+
+
+def runs_of(rows: Iterable[Message]) -> Runs:
+    """What the turns of these messages took and cost."""
+    ids = {row.execution_id for row in rows if row.execution_id}
+    return {run.id: run for run in Execution.objects.filter(id__in=ids).only(*MEASURES)} if ids else {}
+
+
+# Messages across conversations
+
+
+def recent(shelf: Shelf, *, limit: int, before: UUID | None = None) -> Page[Message]:
+    """Newest first; each brings its conversation and its owner. Raises NotThere."""
+    turns = shelf.turns().order_by("-created_at", "-id").only("id", "created_at")
+    last: Message | None = None
+    if before is not None:
+        last = _at(Message.objects.filter(session__in=shelf.sessions()), before)
+        turns = _not_newer(turns, _at(shelf.turns(), last.execution_id or ROOT))
+    found: list[Message] = []
+    batch = list(turns[: limit + 1])
+    while batch and len(found) <= limit:
+        found += _messages_of(batch, last)
+        newest_left = _not_newer(turns, batch[-1]).exclude(id=batch[-1].id)
+        batch = list(newest_left[: limit + 1]) if len(batch) > limit and len(found) <= limit else []
+    return _page(found, limit)
+
+
+def _not_newer(turns: "QuerySet[Execution]", last: Execution) -> "QuerySet[Execution]":
+    exactly = Q(created_at__lt=last.created_at) | Q(id__lte=last.id)
+    return turns.filter(exactly, created_at__lte=last.created_at)
+
+
+def _messages_of(turns: list[Execution], last: Message | None) -> list[Message]:
+    """Messages of these turns in their order, of each the newest first; of the turn of `last` only what was before it."""
+    place = {turn.id: index for index, turn in enumerate(turns)}
+    rows = Message.objects.filter(execution_id__in=place, active=True).select_related("session__owner")
+    if last is not None:
+        rows = rows.exclude(execution_id=last.execution_id, position__gte=last.position)
+    return sorted(rows, key=lambda row: (place[row.execution_id], -row.position) if row.execution_id else (0, 0))
+
+
+# Branches
+
+
+def message(agent_id: UUID, owner_id: int, message_id: UUID, role: str) -> Message | None:
+    """An own message in a conversation with the agent."""
+    return Message.objects.filter(id=message_id, role=role, session__agent_id=agent_id, session__owner_id=owner_id).first()
+
+
+def question_of(answer: Message) -> Message | None:
+    """The user's message that an assistant's message answers."""
+    asked = Message.objects.filter(session_id=answer.session_id, role=Message.Role.USER)
+    own = asked.filter(execution_id=answer.execution_id).first() if answer.execution_id else None
+    return own or asked.filter(position__lt=answer.position).order_by("-position").first()
+
+
+def before_in_branch(row: Message) -> tuple[UUID, ...] | None:
+    """The messages that precede this one in its branch; None when that is the branch that goes on, so nothing is to be revived."""
+    if row.active:
+        return None
+    chain: list[UUID] = []
+    wanted = row.parent_id
+    earlier = Message.objects.filter(session_id=row.session_id, position__lt=row.position).order_by("-position", "-id")
+    for row_id, parent_id in earlier.values_list("id", "parent_id"):
+        if wanted == ROOT:
+            break
+        if wanted in (None, row_id):
+            chain.append(row_id)
+            wanted = parent_id
+    return tuple(chain)
+
+
+# Changing
+
+
+def rename(session_id: UUID, title: str) -> None:
+    ChatSession.objects.filter(id=session_id).update(title=title)
+
+
+def rate(agent_id: UUID, owner_id: int, message_id: UUID, rating: int | None, comment: str) -> bool:
+    """Feedback on an assistant's message of an own conversation; False when there is no such message."""
+    answers = Message.objects.filter(id=message_id, role=Message.Role.ASSISTANT, session__agent_id=agent_id, session__owner_id=owner_id)
+    return bool(answers.update(rating=rating, rating_comment=comment))

@@ -1,0 +1,85 @@
+"""Deleting a conversation for good (AG-22): its run is stopped first; messages are gone, its executions keep their numbers without text.
+
+Copies go too: cached history, the events of runs that can still be resumed, in this and every other process.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from chat import bell, eventship, records, redis, sessionbell
+from chat.cancelling import cancel
+from chat.errors import TurnError
+from chat.eventlog import registry
+from chat.leases import leases
+from chat.models import Approval, ChatSession, Execution
+from chat.store import run
+
+_OPEN = ("queued", "running", "paused")
+_TRIES = 5
+"""How often a run that begins in the meantime is stopped as well."""
+_RUNG = 1000
+"""Runs that other processes are told of, newest first: of older ones they have nothing at hand."""
+_TEXTS: dict[str, Any] = {"message": "", "response": "", "error_detail": "", "labels": {}, "paused_state": None, "work": None}
+
+
+async def delete_session(session_id: UUID, owner: str) -> None:
+    """`owner` as claims name it. Raises session_busy when new turns begin faster than they can be stopped."""
+    for _ in range(_TRIES):
+        for execution_id in await run(_open_runs, session_id):
+            with contextlib.suppress(TurnError):  # it was deleted by another at the same moment
+                await cancel(execution_id)
+        runs = await run(_wipe, session_id)
+        if runs is not None:
+            break
+    else:
+        raise TurnError("session_busy", retry_after_s=1)
+    await leases.forget(owner, session_id)
+    await _forget_events(runs)
+    sessionbell.ring(session_id)
+
+
+def _open_runs(session_id: UUID) -> list[UUID]:
+    return list(Execution.objects.filter(session_id=session_id, status__in=_OPEN).values_list("id", flat=True))
+
+
+@transaction.atomic
+def _wipe(session_id: UUID) -> list[UUID] | None:
+    """The runs it had, newest first; None, and nothing is changed, while one is open."""
+    session = ChatSession.objects.select_for_update().filter(id=session_id).first()
+    if session is None:
+        return []
+    runs = Execution.objects.filter(session_id=session_id)
+    if runs.filter(status__in=_OPEN).exists():
+        return None
+    ids = list(runs.order_by("-created_at").values_list("id", flat=True))
+    _wipe_steps(ids)
+    runs.update(**_TEXTS)
+    Approval.objects.filter(execution__in=ids).update(arguments={}, decided_arguments=None, reason="")
+    records.vacuum_checkpoints(ids)
+    session.delete()
+    return ids
+
+
+def _wipe_steps(ids: list[UUID]) -> None:
+    """Where a step keeps what was said itself, that goes and its numbers stay."""
+    for execution_id, steps in Execution.objects.filter(id__in=ids).values_list("id", "steps"):
+        if any("parts" in step for step in steps):
+            bare = [{name: value for name, value in step.items() if name != "parts"} for step in steps]
+            Execution.objects.filter(id=execution_id).update(steps=bare)
+
+
+async def _forget_events(ids: list[UUID]) -> None:
+    for execution_id in ids:
+        registry.forget(execution_id)
+    if not settings.REDIS_URL or not ids:
+        return
+    await asyncio.sleep(4 * eventship.FLUSH_S)  # what a run that was just stopped has said is on its way
+    with contextlib.suppress(redis.RedisError, OSError):  # they expire by themselves
+        await redis.client().delete(*map(eventship.key, ids))
+    for execution_id in ids[:_RUNG]:
+        await bell.ring(execution_id, bell.FORGET)
