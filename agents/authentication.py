@@ -29,6 +29,11 @@ async def authenticate(headers: Mapping[str, str], *, path: str, address: str) -
     if principal is None:
         await throttle.failed(address)
         raise SwitchboardError("invalid_credentials")
+    return pinned(principal)
+
+
+def pinned(principal: Principal) -> Principal:
+    """The principal, limited to the agents that this process serves."""
     return replace(principal, pinned=frozenset(settings.CHAT_AGENTS)) if settings.CHAT_AGENTS else principal
 
 
@@ -45,8 +50,13 @@ async def principal_of(token: str, path: str) -> Principal | None:
 
 
 async def _principal_of_jwt(token: str) -> Principal | None:
-    claims = _verified(token)
-    if claims is None or claims["exp"] <= time.time():
+    claims = verified(token)
+    return await principal_of_claims(claims) if claims else None
+
+
+async def principal_of_claims(claims: Mapping[str, Any]) -> Principal | None:
+    """The principal of a JWT whose signature was checked, or None when it does not count any more."""
+    if claims["exp"] <= time.time():
         return None
     user = await directory.user(int(claims["user_id"]))
     if user is None or user.generation != claims.get("gen", 0):
@@ -54,7 +64,8 @@ async def _principal_of_jwt(token: str) -> Principal | None:
     return replace(user.principal, default_agent=claims.get("agent", ""), expires_at_s=float(claims["exp"]))
 
 
-def _verified(token: str) -> Mapping[str, Any] | None:
+def verified(token: str) -> Mapping[str, Any] | None:
+    """The claims of an access token with a valid signature."""
     claims = _claims.get(token)
     if claims is None:
         try:

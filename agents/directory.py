@@ -125,7 +125,12 @@ def body_limit(agent: AgentSpec) -> int:
 
 async def principal_of_key(plain: str) -> Principal | None:
     """The principal of an API key, or None: unknown, revoked, expired, or its owner inactive."""
-    snapshot, digest = await catalog(), hash_key(plain)
+    return await principal_of_hash(hash_key(plain))
+
+
+async def principal_of_hash(digest: str) -> Principal | None:
+    """The same for who remembers only the key's hash (open sockets, tickets)."""
+    snapshot = await catalog()
     principal = snapshot.keys.get(digest)
     if principal is None:
         principal = await database.run(_load_key, digest)
