@@ -1,22 +1,26 @@
-"""The rows of runs that wait for a worker, or are held by one: stored, claimed, given back. On the store's thread, synchronous.
+"""The rows of runs that wait for a worker, or are held by one: stored, taken, put back. Synchronous.
 
 Whoever counts or claims runs of an agent holds the agent's row: so a limit holds, and two workers never get one run (AG-31).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db import transaction
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from agents.errors import CODES
 from agents.ids import uuid7
-from agents.models import Agent
+from agents.models import Agent, CatalogVersion
+from chat import process
 from chat.errors import TurnError
+from chat.eventlog import ATTEMPT_NUMBERS
 from chat.models import Execution, Message
-from chat.records import WAITING_POSITION
-from chat.requests import TaskRequest, text_of
+from chat.records import LEASE, WAITING_POSITION, vacuum_checkpoints
+from chat.requests import SessionRef, TaskRequest, text_of
 from chat.store import Job
 
 
@@ -39,7 +43,7 @@ def stored(task: TaskRequest, execution_id: UUID) -> Execution:
     row = _row(task, execution_id)
     row.save(force_insert=True)
     if task.session is not None:
-        _question(task, row).save(force_insert=True)
+        _question(task, task.session, row).save(force_insert=True)
     return row
 
 
@@ -95,6 +99,7 @@ def _work(task: TaskRequest) -> dict[str, Any]:
     return {
         "parts": list(task.parts),
         "stored_parts": None if task.stored_parts is None else list(task.stored_parts),
+        "in_session": task.session is not None,
         "save": task.save,
         "instructions": list(task.instructions),
         "allowed_tools": None if task.allowed_tools is None else list(task.allowed_tools),
@@ -104,10 +109,10 @@ def _work(task: TaskRequest) -> dict[str, Any]:
     }
 
 
-def _question(task: TaskRequest, row: Execution) -> Message:
+def _question(task: TaskRequest, session: SessionRef, row: Execution) -> Message:
     parts = task.parts if task.stored_parts is None else task.stored_parts
     return Message(
-        id=uuid7(), session_id=row.session_id, execution_id=row.id, position=WAITING_POSITION, role="user", parts=list(parts),
+        id=uuid7(), session_id=session.id, execution_id=row.id, position=WAITING_POSITION, role="user", parts=list(parts),
         text=text_of(parts), status=Message.Status.PENDING, source="task", created_at=row.created_at,
     )  # fmt: skip
 
@@ -119,3 +124,123 @@ def withdraw(execution_id: UUID, code: str) -> bool:
     if failed:
         Message.objects.filter(execution_id=execution_id).delete()
     return bool(failed)
+
+
+# Taking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A worker looks for a run of this agent, which may run `limit` at a time."""
+
+    agent_id: UUID
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A run that this process holds now. `question`: its user message. `counter`: the catalog as it is. `more`: another may start."""
+
+    row: Execution
+    question: UUID | None
+    counter: int
+    more: bool
+
+
+def take(jobs: Sequence[Job]) -> None:
+    """Holds the next run of each Look's agent: by priority, then arrival, within its capacity (AG-31). The result is Taken or None."""
+    for job in sorted(jobs, key=lambda job: str(job.value.agent_id)):
+        job.result = _take(job.value)
+
+
+def _take(look: Look) -> Taken | None:
+    lock(look.agent_id)
+    free = look.limit - held(look.agent_id).count()
+    found = list(takeable(look.agent_id).select_related("session", "api_key")[:2]) if free > 0 else []
+    if not found:
+        return None
+    row = found[0]
+    row.process, row.lease_until = process.NAME, datetime.now(UTC) + LEASE
+    row.save(update_fields=["process", "lease_until"])
+    return Taken(
+        row=row,
+        question=_question_of(row),
+        counter=CatalogVersion.objects.filter(pk=1).values_list("counter", flat=True).first() or 0,
+        more=free > 1 and len(found) > 1,
+    )
+
+
+def _question_of(row: Execution) -> UUID | None:
+    asked = Message.objects.filter(execution_id=row.id, role="user") if row.session_id else Message.objects.none()
+    return asked.values_list("id", flat=True).first()
+
+
+def held(agent_id: UUID) -> QuerySet[Execution]:
+    """The runs of this agent that a process has taken up: they count against its capacity."""
+    return Execution.objects.filter(agent_id=agent_id, work__isnull=False, lease_until__isnull=False)
+
+
+def takeable(agent_id: UUID) -> QuerySet[Execution]:
+    """What may start now, in its order. Runs of one conversation start one by one: they would only wait for each other."""
+    busy = Execution.objects.filter(session_id=OuterRef("session_id"), work__isnull=False, lease_until__isnull=False)
+    ripe = Q(not_before__isnull=True) | Q(not_before__lte=datetime.now(UTC))
+    return waiting(agent_id).filter(ripe).exclude(Exists(busy)).order_by("-priority", "created_at", "id")
+
+
+def position(row: Execution) -> int:
+    """The place of a waiting run in its agent's queue; 1 is next."""
+    sooner = Q(priority__gt=row.priority) | Q(priority=row.priority, created_at__lt=row.created_at)
+    return 1 + (waiting(row.agent_id).filter(sooner).count() if row.agent_id else 0)
+
+
+def startable(limits: Mapping[UUID, int]) -> list[UUID]:
+    """Agents with runs that may start now: those with the fewest running first, then the longest waiting.
+
+    `limits`: how many an agent may run at a time; one that is not in it any more has its runs ended, one by one.
+    """
+    ripe = Q(not_before__isnull=True) | Q(not_before__lte=datetime.now(UTC))
+    rows = Execution.objects.filter(ripe, status="queued", work__isnull=False, lease_until__isnull=True, agent_id__isnull=False)
+    since = dict(rows.values_list("agent_id").annotate(Min("created_at")))
+    busy = dict.fromkeys(since, 0) | busy_counts()
+    free = [agent_id for agent_id in since if busy[agent_id] < limits.get(agent_id, 1)]
+    return sorted(free, key=lambda agent_id: (busy[agent_id], since[agent_id]))
+
+
+def busy_counts() -> dict[UUID, int]:
+    """How many runs of each agent are taken up."""
+    rows = Execution.objects.filter(work__isnull=False, lease_until__isnull=False, agent_id__isnull=False)
+    return dict(rows.values_list("agent_id").annotate(Count("id")))
+
+
+# Putting back
+
+Back = Literal["waits", "spent", "not ours"]
+"""What became of a run that was put back: it waits again; it has had its last attempt; or another attempt, or an end, came first."""
+
+
+@transaction.atomic
+def put_back(execution_id: UUID, attempt: int, last_seq: int, seen: datetime | None = None) -> Back:
+    """The run waits again, for its next attempt if it had begun (AG-32). `seen`: only if its lease is still the one that lapsed then."""
+    row = Execution.objects.select_for_update().filter(id=execution_id, status__in=("queued", "running"), attempt_number=attempt).first()
+    if row is None or (seen is not None and row.lease_until != seen):
+        return "not ours"
+    if row.status == "running":
+        if attempt >= row.max_attempts:
+            return "spent"
+        row.status, row.started_at, row.attempt_number = "queued", None, attempt + 1
+        row.last_seq = max(last_seq, row.last_seq) + ATTEMPT_NUMBERS
+        Message.objects.filter(execution_id=execution_id, role="user").update(position=WAITING_POSITION)
+        vacuum_checkpoints([execution_id])
+    row.process, row.lease_until = "", None
+    row.save(update_fields=["status", "started_at", "attempt_number", "last_seq", "process", "lease_until"])
+    return "waits"
+
+
+def postpone(execution_id: UUID, until: datetime, *, others: bool) -> None:
+    """A run that may not begin yet waits; with `others` those of the same caller with the same agent too: one rate binds them."""
+    row = Execution.objects.get(id=execution_id)
+    rows = Execution.objects.filter(id=execution_id, status="queued", process=process.NAME)
+    rows.update(process="", lease_until=None, not_before=until)
+    if others and row.agent_id is not None:
+        later = waiting(row.agent_id).filter(principal=row.principal)
+        later.filter(Q(not_before__isnull=True) | Q(not_before__lt=until)).update(not_before=until)

@@ -64,6 +64,11 @@ def check_open() -> None:
         raise TurnError("shutting_down", retry_after_s=5)
 
 
+def is_closing() -> bool:
+    """Whether the process has begun to end."""
+    return _closing
+
+
 async def close(running: Mapping[Any, Any], stop: Callable[[Any], object]) -> None:
     """Waits for the running turns, then stops the rest and waits for their ends to be stored (R12.5)."""
     global _closing
