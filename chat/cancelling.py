@@ -34,16 +34,17 @@ async def cancel(execution_id: UUID, code: str = "cancelled") -> Cancelled:
     turn = turns.find(execution_id)
     if turn is not None:
         return await _stop_here(turn, code)
-    before = await run(_status, execution_id)
-    if before is None:
+    found = await run(_state, execution_id)
+    if found is None:
         raise TurnError("execution_not_found")
+    before, is_held = found
     if before in TERMINAL_STATUSES:
         return Cancelled(status=before, result="already_finished")
     if before == "paused":
         if await run(end_stored, execution_id, "cancelled", code):
             await announce(execution_id)
         return Cancelled(status="cancelled", result="cancelled_while_paused")
-    return await _stop_elsewhere(execution_id, before, code)
+    return await _stop_elsewhere(execution_id, before, code, is_held)
 
 
 async def _stop_here(turn: "turns.Turn", code: str) -> Cancelled:
@@ -58,9 +59,10 @@ async def _stop_here(turn: "turns.Turn", code: str) -> Cancelled:
 _STATUS = {"TurnFinished": "success", "TurnFailed": "failed", "TurnCancelled": "cancelled", "TurnPaused": "paused"}
 
 
-async def _stop_elsewhere(execution_id: UUID, before: str, code: str) -> Cancelled:
+async def _stop_elsewhere(execution_id: UUID, before: str, code: str, is_held: bool) -> Cancelled:
+    """`is_held`: some process has it; one that still waits in the queue is known to nobody (AG-31)."""
     result: Result = "cancelled_while_queued" if before == "queued" else "terminated"
-    if settings.REDIS_URL:
+    if settings.REDIS_URL and is_held:
         await bell.ring(execution_id, code)
         give_up = time.monotonic() + _PATIENCE_S
         while time.monotonic() < give_up:
@@ -70,7 +72,21 @@ async def _stop_elsewhere(execution_id: UUID, before: str, code: str) -> Cancell
                 return Cancelled(status=str(status), result=result)
     if await run(end_stored, execution_id, "cancelled", code):
         await announce(execution_id)
+        await _stop_latecomer(execution_id, code)
     return Cancelled(status=str(await run(_status, execution_id)), result=result)
+
+
+async def _stop_latecomer(execution_id: UUID, code: str) -> None:
+    """A worker may have taken the run up in this very moment: it stops, though its end would not be written anyway."""
+    if (turn := turns.find(execution_id)) is not None:
+        turn.stop(code)
+    if settings.REDIS_URL:
+        await bell.ring(execution_id, code)
+
+
+def _state(execution_id: UUID) -> tuple[str, bool] | None:
+    row = Execution.objects.filter(id=execution_id).values_list("status", "lease_until").first()
+    return (row[0], row[1] is not None) if row else None
 
 
 def _status(execution_id: UUID) -> str | None:

@@ -60,7 +60,7 @@ def load() -> tuple[Gate, ...]:
 class RateClaim:
     """What a turn counts for in this minute (R14.1): one request and `tokens`, per `principal` and `model`. A limit of 0: none.
 
-    `patient`: wait for the next window instead of being refused (tasks and schedules).
+    `patient`: wait for the next window instead of being refused (what nobody waits for: tasks, schedules, webhooks).
     """
 
     principal: str
@@ -107,7 +107,7 @@ class RateGate:
             rpm=rpm,
             tpm=tpm,
             tokens=reserved_tokens(request),
-            patient=request.trigger in ("task", "schedule"),
+            patient=request.trigger in ("task", "schedule", "webhook"),
         )
 
     def after(self, state: object | None, spent: Spent) -> None:

@@ -1,6 +1,7 @@
 """Runs whose process died: found by a free owner lock or a lapsed lease, ended `failed`/`interrupted` with their partial text (R12.5)."""
 
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -17,8 +18,13 @@ from chat.models import Checkpoint, Execution
 from chat.store import run
 
 logger = logging.getLogger("switchboard.recovery")
-_NOT_CHAT = ("task", "schedule", "webhook")
-"""Tasks are taken up again by their own floor, not ended here."""
+Step = Callable[[Sequence[str]], Awaitable[None]]
+_also: list[Step] = []
+
+
+def also(step: Step) -> None:
+    """Has every recovery of this process call `step` with the names of dead processes: what was queued is taken back by its own floor."""
+    _also.append(step)
 
 
 async def recover() -> int:
@@ -27,7 +33,7 @@ async def recover() -> int:
     dead = await run(_dead, dead_owners)
     ended = 0
     for execution_id in dead:
-        text, last_seq = await _partial(execution_id)
+        text, last_seq = await partial(execution_id)
         try:
             ended += await run(end_stored, execution_id, "failed", "interrupted", text, last_seq)
         except DatabaseError as error:
@@ -35,6 +41,8 @@ async def recover() -> int:
             continue
         await announce(execution_id)
         await leases.free(execution_id, *await run(_held, execution_id))
+    for step in _also:
+        await step(dead_owners)
     process.forget(dead_owners)
     if ended:
         logger.warning("ended %d runs whose process died", ended)
@@ -44,7 +52,7 @@ async def recover() -> int:
 def _dead(owners: list[str]) -> list[UUID]:
     """Runs of dead processes, and rows whose lease nobody renews: this process renews those of its live runs only."""
     lapsed = Q(process__in=owners) | Q(lease_until__lt=datetime.now(UTC))
-    rows = Execution.objects.filter(lapsed, status__in=("queued", "running")).exclude(trigger__in=_NOT_CHAT)
+    rows = Execution.objects.filter(lapsed, status__in=("queued", "running")).filter(work__isnull=True)
     return [execution_id for execution_id in rows.values_list("id", flat=True)[:500] if turns.find(execution_id) is None]
 
 
@@ -54,7 +62,7 @@ def _held(execution_id: UUID) -> tuple[UUID | None, str]:
     return row.session_id, str(row.agent_id or row.agent_name)
 
 
-async def _partial(execution_id: UUID) -> tuple[str, int]:
+async def partial(execution_id: UUID) -> tuple[str, int]:
     """The text a dead run had produced, and its last known number."""
     if settings.REDIS_URL:
         events, last_seq = await eventship.stored_events(execution_id)
