@@ -5,7 +5,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from config import cors, env, keyfiles
+from config import cors, env, keyfiles, mail
 from config.unfold import UNFOLD as UNFOLD  # noqa: PLC0414 - a setting
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -136,17 +136,17 @@ CHAT_DEFAULT_AGENT = env.text("CHAT_DEFAULT_AGENT")
 CHAT_OWNED_BY = env.text("CHAT_OWNED_BY", "switchboard")
 CONVERSATION_BUSY = env.text("CONVERSATION_BUSY", "policy")
 RUN_CACHE_TTL = env.duration("RUN_CACHE_TTL", 3600)
+PUBLIC_SESSION_TTL = env.duration("PUBLIC_SESSION_TTL", 30 * 86_400)
 APPROVAL_SECONDS = env.duration("APPROVAL_SECONDS", 86_400)
 UPLOAD_MAX_BYTES = env.size("UPLOAD_MAX_BYTES", 32 * 1_048_576)
 UPLOAD_MAX_TEXT_BYTES = env.size("UPLOAD_MAX_TEXT_BYTES", 10 * 1_048_576)
+EMAIL = mail.settings_of(env.text("EMAIL_URL"), production=PRODUCTION)
+globals().update(EMAIL)
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "Switchboard <switchboard@localhost>")
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 LOG_FORMAT = env.text("LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
 SHUTDOWN_SECONDS = env.duration("SHUTDOWN_SECONDS", 5)
-TURN_GATES = ["chat.gates.RateGate", "billing.gates.PriceGate"]
-
-SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=env.duration("JWT_ACCESS_LIFETIME", 3600)),
 WS_ORIGINS = cors.from_environment(env.text("WS_ALLOWED_ORIGINS"), "WS_ALLOWED_ORIGINS") or CORS
 WS_MAX_FRAME_BYTES = env.size("WS_MAX_FRAME_BYTES", 1_000_000)
 WS_FRAMES_PER_10S = env.integer("WS_FRAMES_PER_10S", 60)
@@ -155,6 +155,10 @@ WS_MAX_PER_ADDRESS = env.integer("WS_MAX_PER_ADDRESS", 500)
 WS_MAX_UNSENT_FRAMES = env.integer("WS_MAX_UNSENT_FRAMES", 1000)
 WS_MAX_UNSENT_BYTES = env.size("WS_MAX_UNSENT_BYTES", 4 * 1_048_576)
 WS_CLIENT_TOOL_SECONDS = env.duration("WS_CLIENT_TOOL_SECONDS", 60)
+TURN_GATES = ["chat.gates.RateGate", "billing.gates.PriceGate"]
+
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=env.duration("JWT_ACCESS_LIFETIME", 3600)),
     "REFRESH_TOKEN_LIFETIME": timedelta(seconds=env.duration("JWT_REFRESH_LIFETIME", 7 * 86_400)),
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
