@@ -26,6 +26,8 @@ GRACE = timedelta(hours=1)
 """A run that is later than this is not made up."""
 KEPT = timedelta(days=7)
 """Claims are of no use once nobody can think that their time is still due."""
+LONGEST = timedelta(days=7)
+"""No run waits, runs and pauses for so long: older ones need not be looked through."""
 MAX_DELAY_S = 600
 _OPEN = (Execution.Status.QUEUED, Execution.Status.RUNNING, Execution.Status.PAUSED)
 
@@ -136,7 +138,8 @@ def _check_now(schedule: Schedule, task: TaskRequest) -> None:
     """Raises Skip: agent_not_running, or overlap when a run of the schedule is not over and this is not its retry."""
     if not task.agent.enabled:
         raise Skip("agent_not_running")
-    if task.retry_of is None and Execution.objects.filter(schedule_id=schedule.pk, status__in=_OPEN).exists():
+    recent = Execution.objects.filter(schedule_id=schedule.pk, created_at__gt=datetime.now(UTC) - LONGEST)
+    if task.retry_of is None and recent.filter(status__in=_OPEN).exists():
         raise Skip("overlap")
 
 
