@@ -1,0 +1,34 @@
+"""Paging of this wire (AG-5): `limit` and `before`, and a Link to the next page when there is more."""
+
+from urllib.parse import urlencode
+
+from django.conf import settings
+
+from chat.protocols.agents_api.errors import query_problem
+from chat.views import Call
+
+
+def limit_of(call: Call, default: int, most: int) -> int:
+    """`?limit=`, 1 to `most`. Raises validation_error."""
+    text = call.query.get("limit")
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= most):
+        raise query_problem("limit", f"must be a whole number from 1 to {most}")
+    return int(text)
+
+
+def choice_of(call: Call, name: str, choices: tuple[str, ...]) -> str | None:
+    """A parameter that has one of a few values, None when it is absent. Raises validation_error."""
+    value: str | None = call.query.get(name)
+    if value is not None and value not in choices:
+        raise query_problem(name, f"must be {' or '.join(choices)}")
+    return value
+
+
+def next_link(call: Call, before: object | None) -> dict[str, str]:
+    """The Link header of a page that ends with the item `before`; nothing when it is the last page."""
+    if before is None:
+        return {}
+    query = urlencode([*((name, value) for name, value in call.query.items() if name != "before"), ("before", str(before))])
+    return {"Link": f'<{settings.PUBLIC_BASE_URL}{call.request.path}?{query}>; rel="next"'}
