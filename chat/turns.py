@@ -22,6 +22,7 @@ from agents.ids import uuid7
 from agents.tools.base import ToolContext
 from chat import bell, finished, gates, history, idempotency, loop, metrics, process, records, repeats, sessionbell, sessions, store
 from chat.claims import Claim, Entered, Entry, Interrupts, Waiting
+from chat.endings import least
 from chat.errors import CatalogChanged, TurnError
 from chat.eventlog import Log, registry
 from chat.events import (
@@ -642,12 +643,17 @@ async def _end(turn: Turn, event: TurnEvent) -> None:
     )
 
 
-async def _store_end(turn: Turn, finish: records.Finish) -> bool:
-    """False when somebody else ended the run first, or when the end could not be written: recovery finds that row later."""
+async def _store_end(turn: Turn, finish: records.Finish, *, refused: bool = False) -> bool:
+    """False when another end stands in its place: somebody else's, that of a run whose own end the database refuses for good,
+
+    or none (the database is away): recovery finds that row later.
+    """
     try:
         return bool(await store.write(records.finish, finish, patient=True))
-    except Exception:
+    except Exception as error:
         logger.exception("the end of run %s could not be stored", turn.execution_id)
+        if not (refused or isinstance(error, TurnError)):
+            await _store_end(turn, least(finish, type(error).__name__), refused=True)
         return False
 
 
