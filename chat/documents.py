@@ -77,6 +77,11 @@ def event_stream(description: str, example: str) -> OpenApiResponse:
     return OpenApiResponse({"type": "string"}, description=description, examples=[OpenApiExample("stream", example, media_type=SSE)])
 
 
+def lines(description: str, example: str, media_type: str) -> OpenApiResponse:
+    """An answer that is text of some type."""
+    return OpenApiResponse({"type": "string"}, description=description, examples=[OpenApiExample("text", example, media_type=media_type)])
+
+
 SSE = "text/event-stream"
 EACH_TURN = (
     "invalid_json", "invalid_request", "invalid_credentials", "insufficient_scope", "agent_not_found", "session_busy",

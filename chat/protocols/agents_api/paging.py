@@ -1,11 +1,19 @@
 """Paging of this wire (AG-5): `limit` and `before`, and a Link to the next page when there is more."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.conf import settings
 
+from agents.errors import SwitchboardError
+from chat.archive import NotThere
 from chat.protocols.agents_api.errors import query_problem
-from chat.views import Call
+from chat.store import run
+from chat.views import Call, uuid_for
+
+T = TypeVar("T")
 
 
 def limit_of(call: Call, default: int, most: int) -> int:
@@ -32,3 +40,24 @@ def next_link(call: Call, before: object | None) -> dict[str, str]:
         return {}
     query = urlencode([*((name, value) for name, value in call.query.items() if name != "before"), ("before", str(before))])
     return {"Link": f'<{settings.PUBLIC_BASE_URL}{call.request.path}?{query}>; rel="next"'}
+
+
+def before_of(call: Call) -> UUID | None:
+    """`?before=`, the last id of the page before. Raises validation_error for what can't be one."""
+    text = call.query.get("before")
+    try:
+        return None if text is None else uuid_for(text, "not_found")
+    except SwitchboardError:
+        raise unknown_before() from None
+
+
+def unknown_before() -> SwitchboardError:
+    return query_problem("before", "must be the id of an item of this list")
+
+
+async def page(read: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Reads a page of the archive. Raises validation_error for a `before` that is not there."""
+    try:
+        return await run(read, *args, **kwargs)
+    except NotThere:
+        raise unknown_before() from None

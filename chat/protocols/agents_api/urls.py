@@ -1,8 +1,8 @@
-"""Paths of executions, approvals and tokens."""
+"""Paths of agents, chat, sessions, activity, executions, approvals and tokens."""
 
 from django.urls import path
 
-from chat.protocols.agents_api import token_views, views
+from chat.protocols.agents_api import agent_views, chat_views, history_views, session_views, token_views, views
 
 urlpatterns = [
     path("api/token", token_views.TokenView.as_view()),
@@ -13,4 +13,15 @@ urlpatterns = [
     path("api/executions/<str:execution_id>/stream", views.StreamView.as_view()),
     path("api/executions/<str:execution_id>/cancel", views.CancelView.as_view()),
     path("api/executions/<str:execution_id>/approvals/<str:tool_call_id>", views.ApprovalView.as_view()),
+    path("api/agents", agent_views.AgentsView.as_view()),
+    path("api/agents/<str:name>", agent_views.AgentView.as_view()),
+    path("api/agents/<str:name>/chat", chat_views.ChatView.as_view()),
+    path("api/agents/<str:name>/chat/sessions", session_views.SessionsView.as_view()),
+    path("api/agents/<str:name>/chat/sessions/<str:session_id>", session_views.SessionView.as_view()),
+    path("api/agents/<str:name>/chat/sessions/<str:session_id>/close", session_views.CloseView.as_view()),
+    path("api/agents/<str:name>/chat/sessions/<str:session_id>/export", session_views.ExportView.as_view()),
+    path("api/agents/<str:name>/chat/messages/<str:message_id>/feedback", session_views.FeedbackView.as_view()),
+    path("api/agents/<str:name>/chat/history", history_views.HistoryView.as_view()),
+    path("api/agents/<str:name>/chat/history/persistent", history_views.PersistentView.as_view()),
+    path("api/agents/<str:name>/chat/session", history_views.CurrentView.as_view()),
 ]
