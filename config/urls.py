@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from chat.protocols.agents_api.urls import urlpatterns as agents_api
 from chat.protocols.openai.urls import urlpatterns as openai
+from chat.protocols.public.urls import urlpatterns as public
 from chat.protocols.run.urls import urlpatterns as run
 from chat.protocols.uimessage.urls import urlpatterns as uimessage
 from config.health import HealthView, MetricsView, ReadyView
@@ -20,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *run,
     *agents_api,
     *uimessage,
+    *public,
     *tasks,
     path("healthz", HealthView.as_view()),
     path("readyz", ReadyView.as_view()),
