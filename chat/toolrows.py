@@ -23,10 +23,10 @@ def keep_calls(ended: Sequence["Finish"]) -> None:
 
 
 def _rows(value: "Finish") -> Iterator[tuple[Any, ...]]:
-    """The agent's own calls; an inline agent has no id and nobody to ask for its activity."""
+    """The agent's own calls: those of callers have no `called_s`. An inline agent has no id, and nobody to ask for its activity."""
     request = value.begin.request
     for part in value.parts:
-        if part["type"] == "tool" and not part["client"] and request.agent.id is not None:
+        if part["type"] == "tool" and "called_s" in part and request.agent.id is not None:
             name = part["name"].replace("\0", "")[:64]  # a model may call what nobody has, by any name
             began = datetime.fromtimestamp(part["called_s"], UTC)
             yield (

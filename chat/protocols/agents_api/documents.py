@@ -1,5 +1,7 @@
 """How /api/schema and /docs describe executions, approvals and tokens."""
 
+from typing import Any
+
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from chat import documents
@@ -18,30 +20,35 @@ _APPROVAL = properties(
     tool_call_id=TEXT, name=TEXT, arguments={"type": "object"}, approver={"enum": ["caller", "manager"]}, expires_at=TIME
 )
 _STATUS = {"enum": ["queued", "running", "paused", "success", "failed", "cancelled", "skipped"]}
-_RUN = properties(
-    id=UUID,
-    agent_name=TEXT,
-    agent_version=COUNT,
-    status=_STATUS,
-    trigger=TEXT,
-    triggered_by=TEXT,
-    wire=nullable("string"),
-    schedule_id=nullable("string"),
-    session_id=nullable("string"),
-    message=TEXT,
-    started_at=TIME,
-    completed_at=TIME,
-    queued_at=TIME,
-    duration_ms=nullable("integer"),
-    model_used=nullable("string"),
-    cost=nullable("number"),
-    context_used=COUNT,
-    context_max=COUNT,
-    source_user_id=nullable("integer"),
-    source_user_email=nullable("string"),
-    error_code=nullable("string"),
-    attempt_number=COUNT,
-    retry_of_execution_id=nullable("string"),
+_SUMMARY: dict[str, Any] = {
+    "id": UUID,
+    "agent_name": TEXT,
+    "agent_version": COUNT,
+    "status": _STATUS,
+    "trigger": TEXT,
+    "triggered_by": TEXT,
+    "wire": nullable("string"),
+    "schedule_id": nullable("string"),
+    "session_id": nullable("string"),
+    "message": TEXT,
+    "started_at": TIME,
+    "completed_at": TIME,
+    "queued_at": TIME,
+    "duration_ms": nullable("integer"),
+    "model_used": nullable("string"),
+    "cost": nullable("number"),
+    "context_used": COUNT,
+    "context_max": COUNT,
+    "source_user_id": nullable("integer"),
+    "source_user_email": nullable("string"),
+    "error_code": nullable("string"),
+    "skip_reason": nullable("string"),
+    "attempt_number": COUNT,
+    "retry_of_execution_id": nullable("string"),
+}
+SUMMARY = properties(**_SUMMARY)
+RUN = properties(
+    **_SUMMARY,
     response=nullable("string"),
     error=nullable("string"),
     tool_calls={"type": "array", "items": _CALL},
@@ -50,8 +57,8 @@ _RUN = properties(
     log_truncated={"type": "boolean"},
     approvals={"type": "array", "items": _APPROVAL},
 )
-_RUN["properties"]["error_detail"] = nullable("string", description="What the provider or tool said; managers only.")
-_EXAMPLE = {
+RUN["properties"]["error_detail"] = nullable("string", description="What the provider or tool said; managers only.")
+SUMMARY_EXAMPLE: dict[str, Any] = {
     "id": EXECUTION_ID,
     "agent_name": "support",
     "agent_version": 4,
@@ -73,8 +80,12 @@ _EXAMPLE = {
     "source_user_id": 7,
     "source_user_email": "owner@example.com",
     "error_code": None,
+    "skip_reason": None,
     "attempt_number": 1,
     "retry_of_execution_id": None,
+}
+EXAMPLE: dict[str, Any] = {
+    **SUMMARY_EXAMPLE,
     "response": "You can return any item within 30 days.",
     "error": None,
     "tool_calls": [],
@@ -98,32 +109,35 @@ _PAIR_EXAMPLE = {
     "token_type": "bearer",
     "expires_in": 3600,
 }
-_SEEN = ("invalid_credentials", "insufficient_scope", "execution_not_found")
+SEEN = ("invalid_credentials", "insufficient_scope", "execution_not_found")
 _SIGNING = documents.refusals(
     "invalid_json", "invalid_request", "invalid_credentials", "unsupported_media_type", "validation_error", "rate_limited"
 )
+
+
+def stream_answer(*codes: str) -> dict[str, Any]:
+    """Parameters and responses of every stream of a run."""
+    partial = OpenApiParameter("partial", bool, description="false: leave out the text as it is written, send finished steps only.")
+    answer = documents.event_stream("One JSON object per frame; the last is `stream_end`.", _STREAM)
+    return {
+        "parameters": [documents.LAST_EVENT_ID, documents.AFTER, partial],
+        "responses": {(200, SSE): answer, **documents.refusals("invalid_request", *codes)},
+    }
+
 
 execution = extend_schema(
     operation_id="execution",
     tags=[RUNS],
     summary="One run: state, answer, tool calls, usage, log",
     description="Your own runs, and all runs of agents you manage; managers also see `error_detail`. Any other id is 404.",
-    responses={200: documents.body(_RUN, "The run.", _EXAMPLE), **documents.refusals(*_SEEN)},
+    responses={200: documents.body(RUN, "The run.", EXAMPLE), **documents.refusals(*SEEN)},
 )
 stream = extend_schema(
     operation_id="execution_stream",
     tags=[RUNS],
     summary="Watch a run live, from any event on",
     description="stream-json as Server-Sent Events. Runs can be watched while they live and replayed afterwards.",
-    parameters=[
-        documents.LAST_EVENT_ID,
-        documents.AFTER,
-        OpenApiParameter("partial", bool, description="false: leave out the text as it is written, send finished steps only."),
-    ],
-    responses={
-        (200, SSE): documents.event_stream("One JSON object per frame; the last is `stream_end`.", _STREAM),
-        **documents.refusals("invalid_request", *_SEEN),
-    },
+    **stream_answer(*SEEN),
 )
 cancel = extend_schema(
     operation_id="execution_cancel",
@@ -141,7 +155,7 @@ cancel = extend_schema(
             "Stopped, or ended before.",
             {"execution_id": EXECUTION_ID, "status": "cancelled", "result": "terminated"},
         ),
-        **documents.refusals(*_SEEN),
+        **documents.refusals(*SEEN),
     },
 )
 approval = extend_schema(
@@ -156,7 +170,7 @@ approval = extend_schema(
             "Decided. When nothing is pending any more the run goes on.",
             {"execution_id": EXECUTION_ID, "tool_call_id": "srv_call_2", "decision": "approved", "status": "running", "pending": 0},
         ),
-        **documents.refusals("invalid_json", *_SEEN, "not_an_approver", "approval_not_found", "already_decided", "validation_error"),
+        **documents.refusals("invalid_json", *SEEN, "not_an_approver", "approval_not_found", "already_decided", "validation_error"),
     },
 )
 token = extend_schema(

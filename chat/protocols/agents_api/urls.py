@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from chat.protocols.agents_api import agent_views, chat_views, history_views, session_views, token_views, views
+from chat.protocols.agents_api import (
+    activity_views,
+    agent_views,
+    chat_views,
+    executions_views,
+    history_views,
+    session_views,
+    token_views,
+    views,
+)
 
 urlpatterns = [
     path("api/token", token_views.TokenView.as_view()),
@@ -24,4 +33,12 @@ urlpatterns = [
     path("api/agents/<str:name>/chat/history", history_views.HistoryView.as_view()),
     path("api/agents/<str:name>/chat/history/persistent", history_views.PersistentView.as_view()),
     path("api/agents/<str:name>/chat/session", history_views.CurrentView.as_view()),
+    path("api/agents/<str:name>/executions", executions_views.ExecutionsView.as_view()),
+    path("api/agents/<str:name>/executions/running", executions_views.RunningView.as_view()),
+    path("api/agents/<str:name>/executions/<str:execution_id>", executions_views.AgentExecutionView.as_view()),
+    path("api/agents/<str:name>/executions/<str:execution_id>/log", executions_views.LogView.as_view()),
+    path("api/agents/<str:name>/executions/<str:execution_id>/stream", executions_views.AgentStreamView.as_view()),
+    path("api/agents/<str:name>/executions/<str:execution_id>/terminate", executions_views.TerminateView.as_view()),
+    path("api/agents/<str:name>/activity", activity_views.ActivityView.as_view()),
+    path("api/agents/<str:name>/activity/<str:tool_id>", activity_views.ToolView.as_view()),
 ]

@@ -27,7 +27,7 @@ class ExecutionView(WireView):
     async def get(self, call: Call, execution_id: str) -> HttpResponse:
         row = await execution_for(call.principal, execution_id)
         check_read(call.principal, row)
-        return respond(await detail(row, for_manager=await manages(call.principal, row)))
+        return await in_full(call, row)
 
 
 class StreamView(WireView):
@@ -40,13 +40,7 @@ class StreamView(WireView):
         after = number_after(call)
         row = await execution_for(call.principal, execution_id)
         check_read(call.principal, row)
-        session_id = str(row.session_id or "")
-        partial = call.query.get("partial") != "false"
-        encoder = Encoder(execution_id=str(row.id), session_id=session_id, partial=partial, after=after)
-        if row.status == Execution.Status.QUEUED:
-            encoder.queued(position_of(row))
-        headers = {"X-Execution-Id": str(row.id), "X-Switchboard-Agent": row.agent_name}
-        return await sse_watch(call, await log_for(row.id, after), encoder, headers=headers)
+        return await watched(call, row, after)
 
 
 class CancelView(WireView):
@@ -76,6 +70,22 @@ class ApprovalView(WireView):
             row.id, tool_call_id, call.principal, approve=asked.approve, reason=asked.reason or "", arguments=asked.arguments
         )
         return respond(shown(decision))
+
+
+async def in_full(call: Call, row: Execution) -> HttpResponse:
+    """The run with everything this caller may see of it."""
+    return respond(await detail(row, for_manager=await manages(call.principal, row)))
+
+
+async def watched(call: Call, row: Execution, after: int) -> HttpResponseBase:
+    """The run's events after that number, live; one that waits says so in silence (AG-20)."""
+    session_id = str(row.session_id or "")
+    partial = call.query.get("partial") != "false"
+    encoder = Encoder(execution_id=str(row.id), session_id=session_id, partial=partial, after=after)
+    if row.status == Execution.Status.QUEUED:
+        encoder.queued(position_of(row))
+    headers = {"X-Execution-Id": str(row.id), "X-Switchboard-Agent": row.agent_name}
+    return await sse_watch(call, await log_for(row.id, after), encoder, headers=headers)
 
 
 def shown(decision: approvals.Decision) -> dict[str, Any]:
