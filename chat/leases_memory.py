@@ -40,10 +40,11 @@ class Rates:
             counts[1] -= claim.tokens
         return state, self._window
 
-    def settle(self, claim: RateClaim, window: int, real_tokens: int) -> None:
-        """Real usage in place of the reserved (R14.2), while the window it was reserved in lasts."""
+    def settle(self, claim: RateClaim, window: int, real_tokens: int, *, again: bool = False) -> None:
+        """Real usage in place of the reserved (R14.2), while the window it was reserved in lasts. `again`: the request counts later."""
         counts = self._counts.get((claim.principal, claim.model))
         if counts and window == self._window:
+            counts[0] -= again
             counts[1] = max(0, counts[1] + real_tokens - claim.tokens)
 
 
@@ -220,20 +221,20 @@ class MemoryLeases:
             place.future = asyncio.get_running_loop().create_future()
             return self._answer(place), place.future
 
-    async def abandon(self, claim: Claim) -> None:
-        """The claim holds nothing and waits for nothing any more, whatever its state was."""
-        self._leave(claim.execution_id, 0)
+    async def abandon(self, claim: Claim, *, again: bool = False) -> None:
+        """The claim holds nothing and waits for nothing any more, whatever its state was. `again`: it is made anew, and counts then."""
+        self._leave(claim.execution_id, 0, again=again)
 
     async def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
         """The turn is over: settles its tokens, keeps the new history, frees its lock and slot, wakes who is next."""
         self._leave(execution_id, real_tokens, transcript)
 
-    def _leave(self, execution_id: UUID, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
+    def _leave(self, execution_id: UUID, real_tokens: int, transcript: NewHistory = UNCHANGED, *, again: bool = False) -> None:
         with self._mutex:
             place = self._places.pop(execution_id, None)
             if place is None:
                 return
-            self._settle(place.claim, place.window, real_tokens)
+            self._settle(place.claim, place.window, real_tokens, again=again)
             if place.claim.session_id is not None:
                 claims.keep(self._transcripts, place.claim.session_id, transcript)
                 self._leave_line(place.claim.session_id, place)
@@ -260,9 +261,9 @@ class MemoryLeases:
         if not slots.busy and not slots.waiting:
             del self._slots[place.claim.agent_key]
 
-    def _settle(self, claim: Claim, window: int, real_tokens: int) -> None:
+    def _settle(self, claim: Claim, window: int, real_tokens: int, *, again: bool = False) -> None:
         if claim.rate:
-            self.rates.settle(claim.rate, window, real_tokens)
+            self.rates.settle(claim.rate, window, real_tokens, again=again)
 
     async def free(self, execution_id: UUID, session_id: UUID | None, agent_key: str) -> None:
         """Nothing: what a dead process held died with it."""

@@ -18,7 +18,7 @@ from chat import claims, redis
 from chat.claims import LEASE_S, MAX_WAITING_TURNS, UNCHANGED, Claim, Entered, Entry, Interrupts, NewHistory, Waiting
 from chat.errors import TurnError
 from chat.gates import RateState
-from chat.redis import RedisError, Script
+from chat.redisclient import Argument, Script
 from chat.transcripts import RECORD_BYTES, Cache, Transcript, cache
 from chat.turnbell import TurnBell
 
@@ -28,7 +28,7 @@ POLL_S = 1.0
 _BATCH = 250
 
 _enter, _exit, _renew = Script("enter"), Script("exit"), Script("renew")
-Unreachable = (RedisError, OSError)
+Unreachable = redis.failures()
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class RedisLeases:
             held.rate = RateState(rate.rpm, answer[2], rate.tpm, answer[3], answer[4] / 1000)
         return self._entry(held, answer[0], answer[5:], known)
 
-    def _arguments(self, held: Held, known_version: int) -> list[redis.Argument]:
+    def _arguments(self, held: Held, known_version: int) -> list[Argument]:
         claim, rate = held.claim, held.claim.rate
         return [
             str(claim.execution_id), claim.policy, self._lease_ms, self._waiter_ms, held.arrival, claim.max_parallel, claim.max_queued,
@@ -170,8 +170,10 @@ class RedisLeases:
         await asyncio.sleep(0.05)
         await self._depart(held, 0)
 
-    async def abandon(self, claim: Claim) -> None:
-        await self._leave(claim.execution_id, 0)
+    async def abandon(self, claim: Claim, *, again: bool = False) -> None:
+        held = self._held.pop(claim.execution_id, None)
+        if held is not None:
+            await self._depart(held, 0, again=again)
 
     async def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
         """One round trip. Never fails: what Redis does not hear of lapses by itself (RUN-34)."""
@@ -182,7 +184,7 @@ class RedisLeases:
         if held is not None:
             await self._depart(held, real_tokens, transcript)
 
-    async def _depart(self, held: Held, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
+    async def _depart(self, held: Held, real_tokens: int, transcript: NewHistory = UNCHANGED, *, again: bool = False) -> None:
         claim = held.claim
         if claim.session_id is not None:
             claims.keep(self._transcripts, claim.session_id, transcript)
@@ -191,7 +193,7 @@ class RedisLeases:
         keys[0] = f"{keys[0]}:{held.window}"
         history = _history_arguments(transcript, held.stored_version)
         try:
-            await _exit.run(keys, [str(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL])
+            await _exit.run(keys, [str(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL, -int(again)])
         except Unreachable as error:
             logger.warning("the lease of run %s is left to lapse: %s", claim.execution_id, error)
 
@@ -256,7 +258,7 @@ def _keys(claim: Claim) -> list[str]:
     ]
 
 
-def _history_arguments(new: NewHistory, stored_version: int | None) -> list[redis.Argument]:
+def _history_arguments(new: NewHistory, stored_version: int | None) -> list[Argument]:
     """What exit.lua does with the stored history: nothing, drop it, make it grow by what is new, or put the whole in its place."""
     if new is UNCHANGED or new is None:
         return ["" if new is UNCHANGED else "drop", "", "", "", "", "", 0, 0]

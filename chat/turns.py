@@ -299,8 +299,8 @@ async def _enter(request: TurnRequest, execution_id: UUID) -> Turn:
     except asyncio.CancelledError:
         _end_unbegun(turn)
         raise
-    except BaseException:
-        await _undo(turn)
+    except BaseException as error:
+        await _undo(turn, again=isinstance(error, CatalogChanged | SessionChanged))
         raise
     metrics.turn_started(request.wire)
     return turn
@@ -314,14 +314,12 @@ def _end_unbegun(turn: Turn) -> None:
         _launch(turn, _from_the_start)
 
 
-async def _undo(turn: Turn) -> None:
-    """The turn was refused: the store wrote nothing of it, and it gives back what it held."""
+async def _undo(turn: Turn, *, again: bool = False) -> None:
+    """The turn was refused, or is begun `again`: the store wrote nothing of it, and it gives back what it held."""
     _running.pop(turn.execution_id, None)
     registry.live.pop(turn.execution_id, None)
-    if turn.entered:
-        await leases.exit(turn.execution_id, real_tokens=0)
-    elif turn.claim is not None:
-        await leases.abandon(turn.claim)
+    if turn.claim is not None:
+        await leases.abandon(turn.claim, again=again)
 
 
 def claim_of(turn: Turn) -> Claim:

@@ -1,7 +1,8 @@
 -- A turn is over, or gives up waiting: settles its tokens, keeps the new history, frees lock and slot, rings for who is next.
 -- KEYS: 1 rate of its window, 2 agent ("" = it needed no slot), 3 session ("" = stateless), 4 history
 -- ARGV: 1 execution, 2 tokens to add, 3 bell, 4 what becomes of the history ("", "drop", "put", "grow"), 5 version, 6 head,
---       7 fragment, 8 records (of "grow": what is added), 9 version grown from, 10 fragment size, 11 records size before, 12 ttl s
+--       7 fragment, 8 records (of "grow": what is added), 9 version grown from, 10 fragment size, 11 records size before, 12 ttl s,
+--       13 requests to add (-1: it is asked again, and counts then)
 local me, bell = ARGV[1], ARGV[3]
 local agent, session, history = KEYS[2], KEYS[3], KEYS[4]
 local time = redis.call('TIME')
@@ -49,7 +50,10 @@ local function keep_history()
   redis.call('EXPIRE', records, ARGV[12])
 end
 
-if ARGV[2] ~= '0' and redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 't', ARGV[2]) end
+if (ARGV[2] ~= '0' or ARGV[13] ~= '0') and redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HINCRBY', KEYS[1], 't', ARGV[2])
+  if ARGV[13] ~= '0' then redis.call('HINCRBY', KEYS[1], 'r', ARGV[13]) end
+end
 
 if session ~= '' then
   local ours = redis.call('GET', session .. ':lock') == me

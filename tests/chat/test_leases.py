@@ -341,6 +341,21 @@ async def test_a_refused_turn_gives_its_tokens_back(leases: Leases) -> None:
 
 
 @pytest.mark.usefixtures("early_in_the_minute")
+async def test_a_turn_that_is_begun_anew_counts_once_r14_1(leases: Leases) -> None:
+    first = await entered(leases, claim(rate=rate(tokens=300)))
+    await leases.abandon(first, again=True)
+    entry = await enter(leases, claim(rate=rate(tokens=300)))
+    assert (entry.rate.requests, entry.rate.tokens) == (1, 300)
+
+
+@pytest.mark.usefixtures("early_in_the_minute")
+async def test_a_turn_that_is_given_up_counts_as_a_request_r14_1(leases: Leases) -> None:
+    await leases.abandon(await entered(leases, claim(rate=rate(tokens=300))))
+    entry = await enter(leases, claim(rate=rate(tokens=300)))
+    assert (entry.rate.requests, entry.rate.tokens) == (2, 300)
+
+
+@pytest.mark.usefixtures("early_in_the_minute")
 async def test_tasks_wait_for_the_next_window_instead_of_failing_r14_1(leases: Leases) -> None:
     wanted = claim(None, rate=rate(rpm=1, patient=True), deadline_s=time.monotonic() + 0.1)
     await entered(leases, claim(None, rate=rate(rpm=1)))
