@@ -57,7 +57,8 @@ class Log:
         if isinstance(event, TERMINAL):
             self.complete = True
         for follower in self.followers:
-            follower.wake()
+            if follower.wants is None or isinstance(event, follower.wants):
+                follower.wake()
 
     def restart(self, seq: int) -> None:
         """What an earlier attempt said is void (AG-32): a gap with the number `seq`, above all that it had, says so; numbers go on."""
@@ -92,12 +93,16 @@ class Log:
 
 
 class Follower:
-    """One reader's place in a log. `next()` waits for news, for a keep-alive tick, or for `wake()`."""
+    """One reader's place in a log. `next()` waits for news, for a keep-alive tick, or for `wake()`.
 
-    __slots__ = ("_future", "_last", "log", "seq")
+    `wants`: only such events wake it (None: any); those before them are read along with them.
+    """
 
-    def __init__(self, log: Log, after: int = 0) -> None:
+    __slots__ = ("_future", "_last", "log", "seq", "wants")
+
+    def __init__(self, log: Log, after: int = 0, wants: tuple[type, ...] | None = None) -> None:
         self.log = log
+        self.wants = wants
         self.seq = after
         self._future: asyncio.Future[None] | None = None
         self._last = time.monotonic()

@@ -1,7 +1,7 @@
 """What a run has done so far: the one mutable value of a turn. It survives a pause as JSON."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import orjson
@@ -36,7 +36,7 @@ class Progress:
         """The sum over all model calls, also repair calls (R10.1)."""
         total = summed(step.usage for step in self.spent)
         calls = sum(1 for part in self.parts if part["type"] == "tool" and not part.get("client"))
-        return replaced(total, model_calls=len(self.spent), tool_calls=calls)
+        return replace(total, model_calls=len(self.spent), tool_calls=calls)
 
     @property
     def text(self) -> str:
@@ -66,7 +66,8 @@ class Progress:
 _PLAIN = (
     "step", "block", "parts", "steps", "context_tokens", "model_used", "model_s", "first_token_s", "repairs", "client_calls",
 )  # fmt: skip
-_COUNTS = tuple(field.name for field in fields(Usage) if field.name != "estimated")
+_FIELDS = tuple(field.name for field in fields(Usage))
+_COUNTS = tuple(name for name in _FIELDS if name != "estimated")
 
 
 def summed(usages: Iterable[Usage]) -> Usage:
@@ -77,9 +78,5 @@ def summed(usages: Iterable[Usage]) -> Usage:
     return Usage(**totals, estimated=any(usage.estimated for usage in listed))
 
 
-def replaced(usage: Usage, **changes: Any) -> Usage:
-    return Usage(**{**as_dict(usage), **changes})
-
-
 def as_dict(usage: Usage) -> dict[str, Any]:
-    return {field.name: getattr(usage, field.name) for field in fields(Usage)}
+    return {name: getattr(usage, name) for name in _FIELDS}

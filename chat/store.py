@@ -52,7 +52,7 @@ async def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: b
     """
     job = Job(kind, value, patient)
     _writer.submit(job)
-    return await asyncio.shield(job.future)
+    return await job.future
 
 
 class Writer:

@@ -11,7 +11,7 @@ from agents.errors import SwitchboardError
 from chat import metrics
 from chat.client import Client
 from chat.eventlog import Follower, Log
-from chat.events import Batch, Numbered
+from chat.events import PRODUCED, SEGMENT_ENDS, Batch, Numbered
 from chat.turns import Turn
 from chat.views import Call
 
@@ -32,7 +32,7 @@ async def whole(call: Call, turn: Turn) -> list[Numbered]:
 
     A client that leaves meanwhile ends a stateless run (R6.1); the answer then goes nowhere.
     """
-    follower = Follower(turn.log)
+    follower = Follower(turn.log, wants=SEGMENT_ENDS)
     call.client.watch(follower.wake)
     events: list[Numbered] = []
     try:
@@ -51,10 +51,11 @@ async def sse(
     call: Call, turn: Turn, encoder: Encoder, *, headers: Mapping[str, str] | None = None, content_type: str = SSE, after: int = 0
 ) -> HttpResponseBase:
     """A stream of the turn: waits for its first event, raises what made it fail before that, then sends (R5.1, R5.2)."""
-    follower = Follower(turn.log, after)
+    follower = Follower(turn.log, after, wants=PRODUCED)
     call.client.watch(follower.wake)
     try:
         events = await _first(call, turn, follower)
+        follower.wants = None
     except BaseException:
         follower.close()
         raise
@@ -108,10 +109,7 @@ class StreamAnswer(HttpResponseBase):
         content_type: str,
     ) -> None:
         super().__init__(content_type=content_type)
-        self["Cache-Control"] = "no-cache"
-        self["X-Accel-Buffering"] = "no"
-        for name, value in headers.items():
-            self[name] = value
+        self.wire_headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **headers}
         self._follower, self._encoder, self._events, self._client, self._leave = follower, encoder, events, client, leave
 
     async def write_to(self, send: Send) -> None:

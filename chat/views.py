@@ -37,10 +37,9 @@ def native_envelope(error: SwitchboardError, request_id: str) -> dict[str, Any]:
 
 
 def respond(payload: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
-    """A JSON response; `headers` are added as they are."""
+    """A JSON response; config.handler adds `headers` as they are (Django would encode each of them and decode it again)."""
     response = HttpResponse(orjson.dumps(payload), content_type=_JSON, status=status)
-    for name, value in (headers or {}).items():
-        response[name] = value
+    response.wire_headers = headers or {}  # type: ignore[attr-defined]  # read by config.handler
     return response
 
 
@@ -74,11 +73,13 @@ class Call:
 
     @property
     def query(self) -> Any:
-        """The query's parameters. Raises invalid_request for more of them than Django reads."""
+        """The query's parameters. Raises invalid_request for more of them than Django reads, and for a query that is not UTF-8."""
         try:
             return self.request.GET
         except TooManyFieldsSent as error:
             raise SwitchboardError("invalid_request", "The query has too many parameters.") from error
+        except UnicodeDecodeError as error:
+            raise SwitchboardError("invalid_request", "The query is not UTF-8.") from error
 
     def json(self) -> dict[str, Any]:
         """The body as one JSON object. Raises invalid_json or invalid_request (R0.4)."""

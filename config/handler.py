@@ -16,8 +16,9 @@ from typing import Any
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.request import split_domain_port, validate_host
-from django.http.response import HttpResponseBase
+from django.http.response import BadHeaderError, HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, get_resolver
+from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
 
 from agents.errors import SwitchboardError
@@ -39,12 +40,19 @@ class WireRequest(ASGIRequest):
     """A request as WireView reads it: decoded headers once, the id, the caller's address, and `receive` itself."""
 
     def __init__(self, scope: Any, receive: Receive) -> None:
-        super().__init__(scope, BytesIO())
+        self.scope, self.method = scope, scope["method"].upper()
+        self.path, self.path_info, self.script_name = scope["path"], scope["path"].removeprefix(scope.get("root_path") or ""), ""
+        self.resolver_match = None
         self.wire_receive = receive
         self.wire_headers = _headers(scope["headers"])
         self.request_id = _request_id(self.wire_headers.get("x-request-id", ""))
         self.address = _address(scope, self.wire_headers)
         self.route = ""
+
+    @cached_property
+    def META(self) -> dict[str, Any]:  # type: ignore[override]  # noqa: N802 - Django's name
+        """Made when somebody looks (the query, the host): most wires never do."""
+        return ASGIRequest(self.scope, BytesIO()).META
 
 
 class Handler(ASGIHandler):
@@ -136,10 +144,19 @@ def envelope_for(path: str) -> Envelope:
 
 
 def _start(response: HttpResponseBase) -> dict[str, Any]:
-    headers = [(name.encode("ascii").lower(), value.encode("latin-1")) for name, value in response.items()]
+    headers = [(_name(name), value.encode("latin-1")) for name, value in response.items()]
+    for name, value in getattr(response, "wire_headers", {}).items():
+        if "\n" in value or "\r" in value:
+            raise BadHeaderError(f"{name} has a line break")
+        headers.append((_name(name), value.encode("latin-1")))
     if not isinstance(response, StreamAnswer) and not response.has_header("Content-Length"):
         headers.append((b"content-length", str(len(response.content)).encode()))  # type: ignore[attr-defined]  # HttpResponse
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
+
+
+@lru_cache(maxsize=1000)
+def _name(name: str) -> bytes:
+    return name.lower().encode("ascii")
 
 
 def _headers(raw: Any) -> dict[str, str]:

@@ -104,16 +104,20 @@ class AnswerReader:
 
     def _read(self, chunks: Iterable[Any]) -> list[Delta]:
         deltas: list[Delta] = []
+        texts: list[str] = []
         try:
             for chunk in chunks:
                 if text := _only_text(chunk):
-                    _append(deltas, Text, text)
-                else:
-                    self._read_chunk(chunk, deltas)
+                    texts.append(text)
+                    continue
+                _append(deltas, Text, "".join(texts))
+                texts.clear()
+                self._read_chunk(chunk, deltas)
         except ProviderError as error:
             self.error = error
         except (AttributeError, TypeError, ValueError, LookupError) as error:
             self.error = ProviderError("invalid", f"unreadable chunk: {error}")
+        _append(deltas, Text, "".join(texts))
         return deltas
 
     def _read_chunk(self, chunk: dict[str, Any], deltas: list[Delta]) -> None:

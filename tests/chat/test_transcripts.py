@@ -196,3 +196,31 @@ def test_a_newer_version_takes_the_place_of_the_older() -> None:
     assert cache.get(SESSION) is newer
     cache.drop(SESSION)
     assert cache.get(SESSION) is None
+
+
+@given(
+    earlier=st.lists(st.text(), max_size=3),
+    asked=st.text(),
+    answer=st.lists(
+        st.one_of(
+            st.builds(lambda text: {"type": "text", "block": 1, "text": text}, st.text()),
+            st.builds(lambda text: {"type": "reasoning", "block": 1, "text": text}, st.text()),
+            st.just({"type": "step", "step": 1, "model": "m"}),
+        ),
+        max_size=4,
+    ),
+)
+def test_a_plain_turn_is_appended_as_any_other_is(earlier: list[str], asked: str, answer: list[dict[str, object]]) -> None:
+    """The short way of text for text makes the same bytes, records and counts as the long one (R9.2)."""
+    before = build(SESSION, 3, [])
+    for index, text in enumerate(earlier):
+        said = [{"type": "text", "text": text}]
+        before = before.grow([StoredMessage(role=("user", "assistant")[index % 2], parts=said, position=index, id=uuid4())], version=3)
+    user_id, assistant_id = uuid4(), uuid4()
+    user = [{"type": "text", "text": asked}]
+    short = before.append(user=user, assistant=answer, position=8, user_id=user_id, assistant_id=assistant_id)
+    messages = [StoredMessage(role="user", parts=user, position=8, id=user_id)]
+    if answer:
+        messages.append(StoredMessage(role="assistant", parts=answer, position=9, id=assistant_id))
+    long = before.grow(messages, version=4, next_position=10)
+    assert (short.fragment, short.records, short.head()) == (long.fragment, long.records, long.head())
