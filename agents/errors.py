@@ -63,6 +63,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "circuit_open": (503, "This agent is paused after repeated failures. Try again later."),
     "shutting_down": (503, "The server is shutting down."),
     "timeout": (504, "The request took too long."),
+    "queue_timeout": (504, "The run waited too long for its turn and was not started."),
 }
 
 

@@ -10,4 +10,7 @@ class SiteConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        from config import checks  # noqa: F401  # registers them
+        from config import (
+            celery,  # noqa: F401  # Celery's tasks belong to the application that was made last
+            checks,  # noqa: F401  # registers them
+        )

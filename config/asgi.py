@@ -1,6 +1,6 @@
 """The ASGI application: HTTP through the lean handler, and the start and end of a process (also without a lifespan: daphne)."""
 
-import gc
+import asyncio
 import os
 from typing import Any
 
@@ -9,35 +9,25 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
 
-from agents import directory  # noqa: E402 - models need a set-up Django
-from agents.providers import http  # noqa: E402
-from chat import eventship, housekeeping, process, turns  # noqa: E402
-from chat.leases import leases  # noqa: E402
-from chat.redis import close as close_redis  # noqa: E402
+from django.conf import settings  # noqa: E402 - models need a set-up Django
+
+from config import embedded, lifetime  # noqa: E402
 from config.handler import Handler  # noqa: E402
 
 _handler = Handler()
-_GC_THRESHOLDS = (5_000, 20, 1000)
-"""Turns make few cycles; Python's own thresholds look through hundreds of thousands of live events many times a second."""
 
 
 async def startup() -> None:
-    """Loads the catalog, takes the owner lock, ends what a dead predecessor left (R12.5)."""
-    process.reopen()
-    await directory.catalog()
-    housekeeping.ensure()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    """The process is ready for turns, and for what is queued if it has the worker inside."""
+    if settings.EMBEDDED_WORKER:
+        embedded.start(asyncio.get_running_loop())
+    await lifetime.startup()
 
 
 async def shutdown() -> None:
     """No new runs; running ones end; connections are closed."""
-    await turns.shutdown()
-    await housekeeping.stop()
-    await eventship.close()
-    await http.close()
-    await leases.close()
-    await close_redis()
+    await lifetime.shutdown()
+    embedded.stop()
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

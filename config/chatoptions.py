@@ -30,6 +30,7 @@ def settings_for(options: Mapping[str, Any], address: serving.Address, site: Any
     cors_settings = _parsed("--cors-origin", lambda text: cors.settings_for(text, openai_only=True), origins)
     return {
         "CHAT_WIRE_ONLY": True,
+        "EMBEDDED_WORKER": False,
         "CHAT_API_KEY": key,
         "CHAT_ANONYMOUS": address.is_loopback and not key,
         "CHAT_CONVERSATIONS_MAX": _conversations_max(options["conversations_max"], site.CHAT_CONVERSATIONS_MAX),

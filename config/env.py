@@ -76,6 +76,13 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
+def broker_options(url: str) -> dict[str, object]:
+    """Celery's in-memory broker looks once a second by itself; in Redis everything of ours has one prefix."""
+    if url.startswith("memory:"):
+        return {"polling_interval": 0.01}
+    return {"global_keyprefix": "sb:celery:", "socket_connect_timeout": 2.0} if url.startswith("redis") else {}
+
+
 def database(url: str, data_dir: Path) -> dict[str, object]:
     """Django's DATABASES entry of `postgres://…` or `sqlite:///path`; empty: DATA_DIR/switchboard.sqlite3."""
     parts = urlsplit(url or f"sqlite:///{data_dir / 'switchboard.sqlite3'}")

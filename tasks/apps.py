@@ -1,4 +1,4 @@
-"""The app config of tasks: has failed runs of schedules tried again."""
+"""The app config of tasks: has queued runs announced and taken back, and failed runs of schedules tried again."""
 
 from django.apps import AppConfig
 
@@ -8,7 +8,11 @@ class TasksConfig(AppConfig):
     verbose_name = "Tasks"
 
     def ready(self) -> None:
-        from chat import finished
+        from chat import finished, queued, recovery
         from tasks import firing
+        from tasks.recovery import sweep
+        from tasks.tasks import announce
 
+        queued.announce_by(announce)
+        recovery.also(sweep)
         finished.follow(firing.follow_up)

@@ -17,4 +17,5 @@ from config.settings import DATA_DIR, DATABASES  # noqa: E402
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # a file: other threads must see it
 (DATA_DIR / "static").mkdir(exist_ok=True)  # whitenoise warns where it is missing
+EMBEDDED_WORKER = False  # live servers have theirs
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,6 +1,7 @@
 """`manage.py serve`: the whole site in one process, from an empty directory to a first answer."""
 
 import sys
+from argparse import BooleanOptionalAction
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         listen = "default 127.0.0.1:8000; port 0 takes a free one"
         parser.add_argument("-l", "--listen", default="127.0.0.1:8000", metavar="HOST:PORT", help=listen)
+        inside = "work on the queue in this process too; the default without REDIS_URL"
+        parser.add_argument("--worker", action=BooleanOptionalAction, default=settings.EMBEDDED_WORKER, help=inside)
         parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne", help="default daphne; uvicorn is the faster one")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        settings.EMBEDDED_WORKER = options["worker"]
         address = _address(options["listen"])
         _refuse(address)
         try:

@@ -1,0 +1,31 @@
+"""The start and the end of a process that runs turns: a web server or a worker."""
+
+import gc
+
+from agents import directory
+from agents.providers import http
+from chat import eventship, housekeeping, process, turns
+from chat.leases import leases
+from chat.redis import close as close_redis
+
+_GC_THRESHOLDS = (5_000, 20, 1000)
+"""Turns make few cycles; Python's own thresholds look through hundreds of thousands of live events many times a second."""
+
+
+async def startup() -> None:
+    """Loads the catalog, takes the owner lock, ends what a dead predecessor left (R12.5)."""
+    process.reopen()
+    await directory.catalog()
+    housekeeping.ensure()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
+async def shutdown() -> None:
+    """No new runs; running ones end, or wait for another process; connections are closed."""
+    await turns.shutdown()
+    await housekeeping.stop()
+    await eventship.close()
+    await http.close()
+    await leases.close()
+    await close_redis()
