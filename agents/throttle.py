@@ -8,12 +8,15 @@ import asyncio
 import logging
 import time
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from django.conf import settings
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from agents.errors import SwitchboardError
+from agents.sharedstore import failures
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 MAX_FAILURES = 20
 WINDOW_SECONDS = 60
@@ -55,7 +58,7 @@ async def _failures(address: str, more: int) -> int:
     if settings.REDIS_URL:
         try:
             return await _counted_in_redis(name, WINDOW_SECONDS, more)
-        except (RedisError, OSError) as error:
+        except failures() as error:
             logger.warning("failed authentications are counted in memory: %s", type(error).__name__)
     return _counted_in_memory(name, WINDOW_SECONDS, more)
 
@@ -63,7 +66,7 @@ async def _failures(address: str, more: int) -> int:
 async def _uses(use: str, window_s: int, more: int) -> int:
     try:
         return await _counted_in_redis(f"uses:{use}", window_s, more) if settings.REDIS_URL else _counted_in_memory(use, window_s, more)
-    except (RedisError, OSError) as error:
+    except failures() as error:
         raise SwitchboardError("store_unavailable") from error
 
 
@@ -99,5 +102,7 @@ async def _counted_in_redis(name: str, window_s: int, more: int) -> int:
 
 
 @lru_cache(maxsize=4)
-def _redis(loop: asyncio.AbstractEventLoop, url: str) -> Redis:
+def _redis(loop: asyncio.AbstractEventLoop, url: str) -> "Redis":
+    from redis.asyncio import Redis
+
     return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)

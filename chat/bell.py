@@ -4,9 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from redis.exceptions import RedisError
-
-from chat.redis import client
+from chat.redis import client, failures
 
 _CHANNEL = "sb:cancel"
 FORGET = "forget"
@@ -15,7 +13,7 @@ FORGET = "forget"
 
 async def ring(execution_id: UUID, code: str) -> None:
     """Asks every process to stop the run with `code`; without an answer the caller falls back on the database."""
-    with contextlib.suppress(RedisError, OSError):
+    with contextlib.suppress(*failures()):
         await client().publish(_CHANNEL, f"{execution_id} {code}")
 
 

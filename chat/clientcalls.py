@@ -15,7 +15,6 @@ from django.conf import settings
 
 from agents.tools.base import ToolOutcome
 from chat import redis
-from chat.redis import RedisError
 
 logger = logging.getLogger("switchboard.clientcalls")
 _POLL_S = 1
@@ -97,14 +96,14 @@ async def _set_free(key: Key, waiting: _Waiting | None) -> None:
     if waiting is not None:
         waiting.answerer = ""
     if settings.REDIS_URL:
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(*redis.failures()):
             await redis.client().set(_name("free", key), 1, ex=int(settings.WS_CLIENT_TOOL_SECONDS))
 
 
 async def _took(key: Key) -> bool:
     try:
         return bool(await redis.client().delete(_name("free", key)))
-    except (RedisError, OSError):
+    except redis.failures():
         return False
 
 
@@ -115,7 +114,7 @@ def _settle(waiting: _Waiting, outcome: ToolOutcome) -> None:
 
 async def _send(key: Key, outcome: ToolOutcome) -> None:
     name = _name("answer", key)
-    with contextlib.suppress(RedisError, OSError):
+    with contextlib.suppress(*redis.failures()):
         async with redis.client().pipeline(transaction=False) as pipeline:
             pipeline.rpush(name, orjson.dumps([outcome.output, outcome.is_error]))
             pipeline.expire(name, int(settings.WS_CLIENT_TOOL_SECONDS))
@@ -127,7 +126,7 @@ async def _listen(key: Key, waiting: _Waiting) -> None:
     while not waiting.answer.done():
         try:
             heard: Any = await redis.client().blpop([_name("answer", key)], timeout=_POLL_S)
-        except (RedisError, OSError) as error:
+        except redis.failures() as error:
             logger.warning("answers of other processes are not heard: %s", error)
             await asyncio.sleep(_POLL_S)
             continue

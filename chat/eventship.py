@@ -10,12 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from redis.exceptions import RedisError, ResponseError
 
 from chat import eventcodec
 from chat.eventlog import ATTEMPT_NUMBERS, Log, registry
 from chat.events import TERMINAL, Gap, TurnEvent
-from chat.redis import client
+from chat.redis import client, failures
 
 logger = logging.getLogger("switchboard.events")
 FLUSH_S = 0.025
@@ -85,7 +84,7 @@ class Shipper:
         bells, self._bells = self._bells, []
         try:
             left = await self._send(left, bells) if left or bells else left
-        except (RedisError, OSError) as error:
+        except failures() as error:
             logger.warning("events wait for Redis: %s", error)
         finally:
             self._dirty |= {log for log in left if registry.get(log.execution_id) is log}
@@ -110,7 +109,7 @@ class Shipper:
         if answer is None:
             self._send_all_again(log)
             return False
-        if isinstance(answer, ResponseError) and _THERE_ALREADY not in str(answer):
+        if isinstance(answer, Exception) and _THERE_ALREADY not in str(answer):
             logger.warning("events of run %s wait for Redis: %s", log.execution_id, answer)
             return False
         log.shipped = max(log.shipped, seq)
@@ -180,7 +179,7 @@ class Mirror:
             by_key = {key(log.execution_id): log for log in self._logs.values()}
             try:
                 answer: Any = await client().xread(streams, block=_MIRROR_POLL_MS)
-            except (RedisError, OSError) as error:
+            except failures() as error:
                 logger.warning("mirrored events wait for Redis: %s", error)
                 await asyncio.sleep(0.5)
                 continue
@@ -219,7 +218,7 @@ async def close() -> None:
 async def _read(log: Log) -> bool:
     try:
         entries: Any = await client().xrange(key(log.execution_id))
-    except (RedisError, OSError):
+    except failures():
         return False
     _take(log, entries)
     return bool(entries)
@@ -265,7 +264,7 @@ async def stored_events(execution_id: UUID) -> tuple[list[TurnEvent], int]:
 async def append_end(execution_id: UUID, last_seq: int, event: TurnEvent) -> None:
     """Writes the end of a run whose process is gone, so that its watchers everywhere hear of it; numbers go on in the stream."""
     assert isinstance(event, TERMINAL)
-    with contextlib.suppress(RedisError, OSError):
+    with contextlib.suppress(*failures()):
         newest: Any = await client().xrevrange(key(execution_id), count=1)
         seq = max([last_seq, *(int(_text(entry_id).partition("-")[0]) for entry_id, _ in newest)]) + 1
         await client().xadd(key(execution_id), {"e": eventcodec.encode([event])}, id=f"{seq}-0")

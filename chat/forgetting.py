@@ -79,7 +79,7 @@ async def _forget_events(ids: list[UUID]) -> None:
     if not settings.REDIS_URL or not ids:
         return
     await asyncio.sleep(4 * eventship.FLUSH_S)  # what a run that was just stopped has said is on its way
-    with contextlib.suppress(redis.RedisError, OSError):  # they expire by themselves
+    with contextlib.suppress(*redis.failures()):  # they expire by themselves
         await redis.client().delete(*map(eventship.key, ids))
     for execution_id in ids[:_RUNG]:
         await bell.ring(execution_id, bell.FORGET)

@@ -220,13 +220,6 @@ class RedisLeases:
         claim = Claim(execution_id=execution_id, session_id=session_id, agent_key=agent_key, max_parallel=1, deadline_s=0)
         await self._depart(Held(claim), 0)
 
-    async def running(self, session_id: UUID) -> UUID | None:
-        owner: Any = await redis.client().get(f"{_session(session_id)}:lock")
-        return UUID(owner.decode()) if owner else None
-
-    async def waiting(self, session_id: UUID) -> int:
-        return int(await redis.client().zcard(f"{_session(session_id)}:line"))
-
     async def forget(self, owner: str, session_id: UUID) -> None:
         """Left behind with its old version when Redis is down, which the next turn detects (RUN-34)."""
         self._transcripts.drop(session_id)

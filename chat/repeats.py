@@ -39,7 +39,7 @@ def remember(key: str, execution_id: UUID) -> None:
 async def _tell(key: str, execution_id: UUID) -> None:
     try:
         await redis.client().set(_stored(key), str(execution_id), ex=settings.CHAT_REQUEST_TIMEOUT)
-    except (redis.RedisError, OSError):
+    except redis.failures():
         return
 
 
@@ -52,7 +52,7 @@ async def find(key: str) -> UUID | None:
         return None
     try:
         found = await redis.client().get(_stored(key))
-    except (redis.RedisError, OSError):
+    except redis.failures():
         return None
     return UUID(found.decode()) if isinstance(found, bytes) else None
 

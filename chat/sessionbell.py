@@ -12,7 +12,6 @@ from django.conf import settings
 
 from chat import redis
 from chat.eventship import shipper
-from chat.redis import RedisError
 
 logger = logging.getLogger("switchboard.live")
 Ear = Callable[[UUID | None], None]
@@ -76,7 +75,7 @@ class Listener:
         while _ears:
             try:
                 await self._follow()
-            except (RedisError, OSError) as error:
+            except redis.failures() as error:
                 logger.warning("the bells of other processes are not heard: %s", error)
                 await asyncio.sleep(1)
 

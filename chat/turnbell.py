@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from chat import redis
-from chat.redis import RedisError
 
 logger = logging.getLogger("switchboard.leases")
 
@@ -41,7 +40,7 @@ class TurnBell:
                         woken.set()  # whatever rang before we listened
                     while self._waiting:
                         self._heard(await channel.get_message(timeout=1.0))
-            except (RedisError, OSError) as error:
+            except redis.failures() as error:
                 logger.warning("the turn bell is not heard: %s", error)
                 await asyncio.sleep(0.5)
 

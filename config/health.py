@@ -11,11 +11,10 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from agents import database
 from agents.errors import SwitchboardError
+from agents.sharedstore import failures
 from chat import documents
 from chat.views import Call, WireView, respond
 
@@ -95,7 +94,9 @@ async def _state(ask: Callable[[], Awaitable[object]]) -> str:
     try:
         async with asyncio.timeout(PATIENCE_S):
             await ask()
-    except (DatabaseError, RedisError, OSError, TimeoutError):
+    except DatabaseError:
+        return "down"
+    except failures():  # a TimeoutError as well
         return "down"
     return "ok"
 
@@ -106,6 +107,8 @@ def _ask_database() -> None:
 
 
 async def _ask_redis() -> None:
+    from redis.asyncio import Redis
+
     async with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=PATIENCE_S) as redis:
         await redis.ping()
 

@@ -30,6 +30,7 @@ def loaded(tmp_path_factory):
     ("name", "why"),
     [
         ("psycopg", "the database is SQLite"),
+        ("redis", "there is one process"),
         ("requests", "wires and providers use aiohttp"),
         ("rich", "tracebacks in logs are plain"),
         ("twisted", "uvicorn serves"),

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from redis.exceptions import RedisError
 
 from agents.access import Principal
 from agents.specs import AgentSpec
@@ -16,7 +15,7 @@ from chat import eventcodec, eventship, turns
 from chat.events import Gap, ToolCalled, ToolReturned, TurnPaused, TurnResumed
 from chat.protocols.agents_api.activity_calls import Seen
 from chat.protocols.agents_api.activity_parts import seen_of_parts
-from chat.redis import client
+from chat.redis import client, failures
 from chat.streamjson import tool_text
 from chat.toolcalls import ServerCall, under_way
 
@@ -111,7 +110,7 @@ async def elsewhere(runs: Sequence[UUID]) -> list[Seen]:
         pipeline.xrange(eventship.key(run), min=f"({heard.entry}" if heard.entry != "0" else "-", count=_MAX_ENTRIES)
     try:
         answers = await pipeline.execute()
-    except (RedisError, OSError):
+    except failures():
         return []
     for heard, entries in zip(known.values(), answers, strict=True):
         _read(heard, entries)
