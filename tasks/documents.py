@@ -6,6 +6,8 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from chat import documents
 from chat.documents import EXECUTION_ID, IDEMPOTENCY_KEY, nullable, properties
+from chat.protocols.agents_api.documents import SUMMARY, SUMMARY_EXAMPLE
+from chat.protocols.agents_api.executions_documents import BEFORE, LIMIT
 from tasks.serializers import WINDOWS, NewSchedule, ScheduleChange, WebhookBody
 
 SCHEDULES = "schedules: an agent asked by the clock"
@@ -56,17 +58,7 @@ _SCHEDULE_EXAMPLE = {
     "last_run_at": None,
     "next_run_at": "2026-01-05T08:00:00.000Z",
 }
-_RUN_EXAMPLE = {
-    "id": EXECUTION_ID,
-    "agent_name": "analyst",
-    "status": "success",
-    "trigger": "schedule",
-    "schedule_id": SCHEDULE_ID,
-    "message": "Weekly report",
-    "duration_ms": 70000,
-    "error_code": None,
-    "retry_of_execution_id": None,
-}
+_RUN_EXAMPLE = {**SUMMARY_EXAMPLE, "trigger": "schedule", "triggered_by": "schedule", "wire": None, "schedule_id": SCHEDULE_ID}
 _TRIGGERED = properties(
     status={"const": "triggered"},
     execution_id=UUID,
@@ -216,12 +208,9 @@ schedule_executions = _operation(
     SCHEDULES,
     "schedule_executions",
     "Runs of a schedule, newest first",
-    _list({"type": "object"}, "Runs, retries and skipped ones too.", _RUN_EXAMPLE, *_OF_ONE, "validation_error"),
+    _list(SUMMARY, "Runs, retries and skipped ones too.", _RUN_EXAMPLE, *_OF_ONE, "validation_error"),
     "Skipped runs say why in `error_code`: overlap, missed, agent_not_running, owner_lost_access, session_not_found, queue_full.",
-    parameters=[
-        OpenApiParameter("limit", int, description="1 to 200, otherwise 50."),
-        OpenApiParameter("before", str, description="Only runs before this one; the Link header says what comes next."),
-    ],
+    parameters=[LIMIT, BEFORE],
 )
 schedule_analytics = _operation(
     SCHEDULES,

@@ -1,5 +1,6 @@
 """Schedules of an agent, for its managers: /api/agents/{name}/schedules… (agents.md section 8)."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,14 @@ from agents.database import run
 from agents.specs import AgentSpec
 from chat.fields import parse
 from chat.idempotency import claim_for
+from chat.protocols.agents_api import executions
 from chat.protocols.agents_api.base import AgentRoute
 from chat.protocols.agents_api.errors import query_problem
+from chat.protocols.agents_api.paging import next_link
 from chat.queued import Accepted
 from chat.times import iso
 from chat.views import Call, respond, uuid_for
-from tasks import documents, editing, firing, runs
+from tasks import documents, editing, firing
 from tasks.analytics import analytics
 from tasks.managing import id_of, managed_agent
 from tasks.models import Schedule
@@ -110,14 +113,17 @@ class TriggerView(AgentRoute):
 
 
 class RunsView(AgentRoute):
-    """Newest first, retries and skipped ones included (AG-46)."""
+    """Newest first, retries and skipped ones included; the filters of section 7 hold here too (AG-46)."""
 
     scopes = {"GET": ""}
 
     @documents.schedule_executions
     async def get(self, call: Call, name: str, schedule_id: str) -> HttpResponse:
-        _, schedule = await managed_schedule(call.principal, name, schedule_id)
-        return await runs.page(call, schedule.pk)
+        asked = executions.wanted(call)
+        agent, schedule = await managed_schedule(call.principal, name, schedule_id)
+        of_this = replace(asked, filters={**asked.filters, "schedule_id": schedule.pk})
+        rows, last = await executions.page(call.principal, agent, of_this)
+        return respond(rows, headers=next_link(call, last))
 
 
 class AnalyticsView(AgentRoute):
