@@ -272,16 +272,6 @@ class MemoryLeases:
         """Nothing to renew: a process that is gone holds nothing. Returns the executions that lost their lease: none."""
         return []
 
-    async def running(self, session_id: UUID) -> UUID | None:
-        """The execution whose turn it is on this session."""
-        line = self._lines.get(session_id)
-        return line.owner.claim.execution_id if line else None
-
-    async def waiting(self, session_id: UUID) -> int:
-        """How many turns wait on this session."""
-        line = self._lines.get(session_id)
-        return len(line.waiting) if line else 0
-
     async def forget(self, owner: str, session_id: UUID) -> None:
         """Drops the cached history of a conversation that was changed otherwise than by a turn."""
         self._transcripts.drop(session_id)

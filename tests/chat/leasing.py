@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from agents.ids import uuid7
-from chat.claims import Claim
+from chat.claims import Claim, Interrupts
 from chat.gates import RateClaim
 from chat.leases import Leases
 
@@ -31,6 +31,14 @@ async def enter(leases: Leases, wanted: Claim) -> Any:
 
 async def leave(leases: Leases, held: Claim, **rest: Any) -> None:
     await leases.exit(held.execution_id, **{"real_tokens": 0, **rest})
+
+
+async def owner_of(leases: Leases, session_id: UUID = SESSION) -> UUID | None:
+    """The execution whose turn it is on the session, as one is told that would interrupt it."""
+    probe = claim(session_id, policy="interrupt")
+    entry = await enter(leases, probe)
+    await leases.abandon(probe)
+    return entry.running if isinstance(entry, Interrupts) else None
 
 
 async def settled() -> None:

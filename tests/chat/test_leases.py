@@ -15,7 +15,7 @@ from chat.leases import Leases
 from chat.leases_memory import MemoryLeases
 from chat.leases_redis import RedisLeases
 from chat.transcripts import Cache, Transcript, build
-from tests.chat.leasing import OTHER_SESSION, SESSION, NewLeases, claim, enter, leave, rate, still_waits
+from tests.chat.leasing import OTHER_SESSION, SESSION, NewLeases, claim, enter, leave, owner_of, rate, still_waits
 from tests.chat.test_transcripts import sent, talk
 
 _waiting: "list[asyncio.Task[Entered]]" = []
@@ -126,7 +126,6 @@ async def test_at_most_ten_turns_wait_on_a_session_r8_1(leases: Leases) -> None:
         assert isinstance(await enter(leases, claim()), Waiting)
     refusal = await refused(leases, claim())
     assert (refusal.code, refusal.status) == ("session_queue_full", 429)
-    assert await leases.waiting(SESSION) == MAX_WAITING_TURNS
 
 
 async def test_reject_refuses_at_once_with_retry_after_r8_1(leases: Leases) -> None:
@@ -165,17 +164,11 @@ async def test_interrupt_enters_at_once_where_nothing_runs(leases: Leases) -> No
     await entered(leases, claim(policy="interrupt"))
 
 
-async def test_who_runs_is_known_r8(leases: Leases, elsewhere: Leases) -> None:
-    assert await leases.running(SESSION) is None
-    running = await entered(leases, claim())
-    assert await elsewhere.running(SESSION) == running.execution_id
-
-
 async def test_an_end_frees_only_its_own_lock_r8_3(leases: Leases) -> None:
     running = await entered(leases, claim())
     waiting = await queued(leases, claim())
     await leases.exit(uuid7(), real_tokens=0)
-    assert await leases.running(SESSION) == running.execution_id
+    assert await owner_of(leases) == running.execution_id
     assert await still_waits(waiting)
     await leave(leases, running)
     await waiting
@@ -186,7 +179,7 @@ async def test_leaving_twice_is_leaving_once(leases: Leases) -> None:
     await leave(leases, first)
     second = await entered(leases, claim())
     await leave(leases, first)
-    assert await leases.running(SESSION) == second.execution_id
+    assert await owner_of(leases) == second.execution_id
 
 
 # Giving up
@@ -197,9 +190,8 @@ async def test_a_wait_ends_at_its_deadline_and_leaves_nothing_behind_r8_3(leases
     waiting = await queued(leases, claim(deadline_s=time.monotonic() + 0.05))
     with pytest.raises(TurnError, match="timeout"):
         await waiting
-    assert await leases.waiting(SESSION) == 0
+    assert (await enter(leases, claim())).position == 1
     await leave(leases, first)
-    assert await leases.running(SESSION) is None
 
 
 async def test_a_cancelled_wait_leaves_its_place_to_the_next_r6_4(leases: Leases) -> None:
@@ -218,6 +210,55 @@ async def test_a_claim_that_is_abandoned_after_it_was_granted_passes_its_turn_on
     await leave(leases, first)
     await leases.abandon(granted)
     assert isinstance(await next_one, Entered)
+
+
+# What a process left when it died (R12.5)
+
+
+async def dead(leases: Leases) -> None:
+    """The process is gone, and nobody renews what it held; in memory that went with it."""
+    if isinstance(leases, MemoryLeases):
+        leases.__init__(Cache(1_000_000))  # type: ignore[misc]
+
+
+async def free(leases: Leases, left: Claim) -> None:
+    await leases.free(left.execution_id, left.session_id, left.agent_key)
+
+
+async def test_lock_and_slot_of_a_dead_process_are_free_when_its_run_is_ended_r12_5(leases: Leases, elsewhere: Leases) -> None:
+    left = await entered(leases, claim(max_parallel=1))
+    await dead(leases)
+    await free(elsewhere, left)
+    await entered(elsewhere, claim(max_parallel=1))
+
+
+async def test_who_waits_for_a_dead_turn_is_called_when_that_is_ended_r12_5(leases: Leases, elsewhere: Leases) -> None:
+    left = await entered(leases, claim(max_parallel=1))
+    await dead(leases)
+    behind = claim(max_parallel=1)
+    entry = await enter(elsewhere, behind)
+    waiting = asyncio.create_task(elsewhere.wait(behind))
+    _waiting.append(waiting)
+    await free(elsewhere, left)
+    assert isinstance(await waiting, Entered)
+    assert isinstance(entry, Entered if isinstance(leases, MemoryLeases) else Waiting)
+
+
+async def test_a_dead_turn_that_waited_gives_up_its_place_r12_5(leases: Leases, elsewhere: Leases) -> None:
+    running, left = await entered(elsewhere, claim()), claim()
+    await enter(leases, left)
+    behind = await queued(elsewhere, claim())
+    await leases.abandon(left) if isinstance(leases, MemoryLeases) else await free(elsewhere, left)
+    await leave(elsewhere, running)
+    assert isinstance(await behind, Entered)
+
+
+async def test_ending_a_dead_turn_takes_nothing_from_the_living_r8_3(leases: Leases, elsewhere: Leases) -> None:
+    living = await entered(leases, claim(max_parallel=1))
+    for _ in range(2):
+        await free(elsewhere, claim(max_parallel=1))
+    assert await owner_of(elsewhere) == living.execution_id
+    assert isinstance(await enter(elsewhere, claim(OTHER_SESSION, max_parallel=1)), Waiting), "its slot is taken"
 
 
 # Capacity (AG-15)
@@ -265,7 +306,7 @@ async def test_a_turn_that_waits_for_a_slot_holds_its_session(leases: Leases) ->
     busy = await entered(leases, claim(OTHER_SESSION, max_parallel=1))
     for_slot = claim(max_parallel=1)
     waiting = await queued(leases, for_slot)
-    assert await leases.running(SESSION) == for_slot.execution_id
+    assert await owner_of(leases) == for_slot.execution_id
     assert (await refused(leases, claim(policy="reject", max_parallel=1))).code == "session_busy"
     await leave(leases, busy)
     await waiting

@@ -4,18 +4,18 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chat import redis
+from chat import leases_redis, redis
 from chat.claims import Entered, Waiting
 from chat.errors import TurnError
 from chat.leases_redis import RedisLeases
 from chat.transcripts import Cache, Transcript, build
-from tests.chat.leasing import SESSION, claim, leave, rate, still_waits
+from tests.chat.leasing import SESSION, claim, leave, owner_of, rate, still_waits
 from tests.chat.test_transcripts import sent, talk
 from tests.conftest import real
 from tests.support import services
@@ -95,9 +95,35 @@ async def test_a_late_end_takes_nothing_from_the_new_owner() -> None:
     await asyncio.sleep(0.1)
     owner = await entered(awake)
     await leave(sleepy, lost, transcript=build(SESSION, 1, talk(1)))
-    assert await awake.running(SESSION) == owner.execution_id
+    assert await owner_of(awake) == owner.execution_id
     await leave(awake, owner)
     assert (await new().enter(claim())).history is None  # type: ignore[union-attr]
+
+
+class Late:
+    """Renews only after something else has happened."""
+
+    def __init__(self, first: Callable[[], Awaitable[None]]) -> None:
+        self._first, self._script = first, leases_redis._renew
+
+    async def run(self, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        await self._first()
+        return await self._script.run(keys, arguments)
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_turn_that_ends_while_its_lease_is_renewed_keeps_nothing_r8_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    leases, wanted = new(), claim(max_parallel=1, rate=rate(tokens=300))
+    await leases.enter(wanted)
+    ended = build(SESSION, 1, talk(1))
+    monkeypatch.setattr(leases_redis, "_renew", Late(lambda: leave(leases, wanted, real_tokens=50, transcript=ended)))
+    assert await leases.renew() == []
+    entry = await new().enter(claim(max_parallel=1, rate=rate(tokens=1)))
+    assert isinstance(entry, Entered), "lock and slot are free, though they were renewed after the end"
+    assert entry.history is not None
+    assert entry.history.version == 1, "the history it left is untouched"
+    assert entry.rate is not None
+    assert entry.rate.tokens == 51, "its tokens are settled once"
 
 
 @pytest.mark.usefixtures("store")
@@ -160,7 +186,7 @@ async def test_a_restarted_store_is_told_again_who_holds_what(own: Restartable) 
     own.stop()
     own.start()
     assert await first.renew() == []
-    assert await second.running(SESSION) == running.execution_id
+    assert await owner_of(second) == running.execution_id
     waiting = asyncio.create_task(second.wait(wanted))
     assert await still_waits(waiting)
     await leave(first, running)
