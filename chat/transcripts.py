@@ -57,10 +57,6 @@ class Transcript:
         """Version, size and count of what this was grown from by grow()."""
 
     @property
-    def clean_end(self) -> bool:
-        return not self.loose
-
-    @property
     def open_calls(self) -> list[str]:
         """Ids of client calls the conversation ends with (OAI-52)."""
         return open_calls([message for turn in turns_of(self.loose) for message in turn.messages])

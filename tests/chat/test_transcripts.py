@@ -88,10 +88,9 @@ def test_a_retry_after_a_mute_failure_appears_once_r9_2a() -> None:
 def test_open_client_calls_are_known_and_answered_oai_52() -> None:
     asked = build(SESSION, 1, numbered([user("weather?"), assistant(client_call("c1"), client_call("c2"))]))
     assert asked.open_calls == ["c1", "c2"]
-    assert not asked.clean_end
     answered = asked.append(user=[result("c1"), result("c2")], assistant=[text("Cold.")], position=2, user_id=uuid4(), assistant_id=uuid4())
     assert answered.open_calls == []
-    assert answered.clean_end
+    assert not answered.loose
     assert [message["role"] for message in sent(answered, "ok")] == ["user", "assistant", "tool", "tool", "assistant", "user"]
 
 
