@@ -8,11 +8,12 @@ class TasksConfig(AppConfig):
     verbose_name = "Tasks"
 
     def ready(self) -> None:
-        from chat import finished, queued, recovery
+        from chat import finished, queued, recovery, saving
         from tasks import firing
         from tasks.recovery import sweep
         from tasks.tasks import announce
 
         queued.announce_by(announce)
         recovery.also(sweep)
+        finished.follow(saving.told)
         finished.follow(firing.follow_up)

@@ -143,7 +143,7 @@ _MESSAGE_EXAMPLE = {
 }
 _PLACED_EXAMPLE = {**_MESSAGE_EXAMPLE, "parent_id": "1c2d3e4f-5a6b-4c7d-8e9f-0a1b2c3d4e5f", "active": True}
 _LINE = {"type": "object", "description": "One stream-json object."}
-_ANSWER = {
+ANSWER: dict[str, Any] = {
     "type": "object",
     "required": [
         "response", "session_id", "execution", "metadata", "session", "execution_log", "execution_log_simplified", "timestamp",
@@ -165,7 +165,7 @@ _ANSWER = {
         "approvals": _list({"type": "object", "description": "Only when the turn waits for an approval."}),
     },
 }  # fmt: skip
-_ANSWER_EXAMPLE = {
+ANSWER_EXAMPLE = {
     "response": "Three findings stand out.",
     "session_id": SESSION_ID,
     "execution": {
@@ -225,7 +225,7 @@ chat = extend_schema(
     parameters=[documents.IDEMPOTENCY_KEY, _STREAM, _PARTIAL],
     request=ChatRequest,
     responses={
-        (200, "application/json"): documents.body(_ANSWER, "The answer.", _ANSWER_EXAMPLE),
+        (200, "application/json"): documents.body(ANSWER, "The answer.", ANSWER_EXAMPLE),
         (200, NDJSON): documents.lines("One JSON object per line.", _LINES, NDJSON),
         (200, SSE): documents.event_stream("One JSON object per frame; the last is `stream_end`.", _FRAMES),
         **documents.refusals(*documents.EACH_TURN, "session_not_found", "message_not_found", "model_not_allowed", "circuit_open"),

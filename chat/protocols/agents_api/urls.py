@@ -9,6 +9,7 @@ from chat.protocols.agents_api import (
     executions_views,
     history_views,
     session_views,
+    task_views,
     token_views,
     views,
 )
@@ -33,6 +34,7 @@ urlpatterns = [
     path("api/agents/<str:name>/chat/history", history_views.HistoryView.as_view()),
     path("api/agents/<str:name>/chat/history/persistent", history_views.PersistentView.as_view()),
     path("api/agents/<str:name>/chat/session", history_views.CurrentView.as_view()),
+    path("api/agents/<str:name>/task", task_views.TaskView.as_view()),
     path("api/agents/<str:name>/executions", executions_views.ExecutionsView.as_view()),
     path("api/agents/<str:name>/executions/running", executions_views.RunningView.as_view()),
     path("api/agents/<str:name>/executions/<str:execution_id>", executions_views.AgentExecutionView.as_view()),

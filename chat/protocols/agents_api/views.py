@@ -5,13 +5,14 @@ from typing import Any
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-from chat import approvals, turns
+from chat import approvals, backlog, turns
 from chat.cancelling import cancel
 from chat.executions import check_read, detail, execution_for, manages, number_after
 from chat.fields import parse
 from chat.models import Execution
 from chat.protocols.agents_api import documents
 from chat.protocols.agents_api.serializers import DecisionRequest
+from chat.store import run
 from chat.streaming import sse_watch
 from chat.streamjson import Encoder
 from chat.views import Call, WireView, respond
@@ -83,7 +84,7 @@ async def watched(call: Call, row: Execution, after: int) -> HttpResponseBase:
     partial = call.query.get("partial") != "false"
     encoder = Encoder(execution_id=str(row.id), session_id=session_id, partial=partial, after=after)
     if row.status == Execution.Status.QUEUED:
-        encoder.queued(position_of(row))
+        encoder.queued(await position_of(row))
     headers = {"X-Execution-Id": str(row.id), "X-Switchboard-Agent": row.agent_name}
     return await sse_watch(call, await log_for(row.id, after), encoder, headers=headers)
 
@@ -98,7 +99,9 @@ def shown(decision: approvals.Decision) -> dict[str, Any]:
     }
 
 
-def position_of(row: Execution) -> int:
-    """The place of a waiting run in its queue, as far as this process knows it."""
+async def position_of(row: Execution) -> int:
+    """The place of a waiting run in its queue; of a turn that waits in another process only that it waits."""
+    if row.work is not None:
+        return await run(backlog.position, row)
     turn = turns.find(row.id)
     return max(1, turn.queue_position) if turn else 1
