@@ -38,7 +38,7 @@ class ScheduleForm(ModelForm[Schedule]):
         help_texts = {
             "agent": "Who is asked.",
             "message": "What it is asked, each time.",
-            "cron_expression": "Minute, hour, day of month, month, weekday (0 and 7: Sunday). <code>0 9 * * 1-5</code>: at nine on workdays.",
+            "cron_expression": "Minute, hour, day of month, month, weekday (0, 7: Sunday). <code>0 9 * * 1-5</code>: at nine on workdays.",
             "run_at": "One moment instead, in the site's time zone.",
             "timezone": "In which the expression is read, like Europe/Oslo.",
             "enabled": "Off: it runs only when it is triggered.",
