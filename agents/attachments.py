@@ -125,7 +125,12 @@ async def text_of(row: Attachment, wait_s: float = TEXT_WAIT_S) -> str | None:
 
 def signed_path(row: Attachment) -> str:
     """A path on this site that gives the file to whoever has it, for 24 hours."""
-    return PATH + _signer.sign(row.id.hex)
+    return signed_path_of(row.id)
+
+
+def signed_path_of(attachment_id: UUID | str) -> str:
+    """The same by the id alone; nothing says that the file is still there."""
+    return PATH + _signer.sign(UUID(str(attachment_id)).hex)
 
 
 async def attachment_of(signed: str) -> Attachment:

@@ -16,7 +16,7 @@ from chat import eventship, turns
 from chat.eventlog import registry
 from chat.events import Numbered, ToolCalled, ToolReturned, Usage
 from chat.fold import fold
-from chat.models import Execution
+from chat.models import ChatSession, Execution
 from chat.pausing import stored_approvals
 from chat.progress import as_dict
 from chat.replay import events_of
@@ -55,8 +55,8 @@ def is_own(principal: Principal, row: Execution) -> bool:
     return row.principal == principal.key if principal.user_id is None else row.owner_id == principal.user_id
 
 
-async def manages(principal: Principal, row: Execution) -> bool:
-    """A manager of the run's agent, by a credential that may manage (AG-3); also when the agent is not published any more."""
+async def manages(principal: Principal, row: Execution | ChatSession) -> bool:
+    """A manager of the agent of this run or conversation, by a credential that may manage (AG-3); also when it is unpublished."""
     if "manage" not in principal.scopes or principal.user_id is None or not _reaches(principal, row):
         return False
     if principal.is_admin:
@@ -65,7 +65,7 @@ async def manages(principal: Principal, row: Execution) -> bool:
     return may_manage(principal, spec) if spec else await run(_manages_stored, principal.user_id, row.agent_id)
 
 
-def _reaches(principal: Principal, row: Execution) -> bool:
+def _reaches(principal: Principal, row: Execution | ChatSession) -> bool:
     return principal.agent_ids is None or row.agent_id in principal.agent_ids
 
 

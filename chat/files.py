@@ -94,7 +94,7 @@ async def _uploads(principal: Principal, ids: Sequence[str]) -> list[Attachment]
 async def part_of(row: Attachment, agent: AgentSpec) -> Part:
     """The file in the form that the agent's model takes best."""
     if row.mime_type.startswith("image/") and agent.model.takes_images:
-        return {"type": "image", "url": await attachments.data_url(row)}
+        return {"type": "image", "url": await attachments.data_url(row), "attachment_id": str(row.id)}
     named: dict[str, Any] = {"type": "file", "filename": row.name, "media_type": row.mime_type, "attachment_id": str(row.id)}
     if agent.model.takes_files and row.mime_type not in attachments.UNREAD:
         return {**named, "data": await attachments.data_url(row)}

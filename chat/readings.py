@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from chat.eventlog import Follower, Log
-from chat.events import Batch, Numbered, TextDelta
+from chat.events import Batch, Gap, Numbered, TextDelta
 from chat.watching import log_for
 
 logger = logging.getLogger("switchboard.live")
@@ -46,7 +46,7 @@ async def follow(execution_id: UUID, watcher: Watcher, after: int = 0) -> Log:
     reading = _shared(execution_id, after)
     if reading is None:
         log = await log_for(execution_id, after)
-        reading = _shared(execution_id, after) or Reading(log, after)
+        reading = _shared(execution_id, after) or Reading(log)
     reading.join(watcher, after)
     return reading.log
 
@@ -78,19 +78,18 @@ def _shared(execution_id: UUID, after: int) -> "Reading | None":
 
 
 class Reading:
-    """A reader of a run, shared by all who have seen its events up to `after` or more. It lives while it has watchers."""
+    """A reader of a run, shared by all whom its log covers. It lives while it has watchers."""
 
-    def __init__(self, log: Log, after: int) -> None:
+    def __init__(self, log: Log) -> None:
         self.execution_id = log.execution_id
         self.log = log
-        self._after = after if log.base else 0
         self._seq = log.last_seq
         self._watchers: dict[Hashable, dict[Watcher, None]] = {}
         self._tellers: dict[Hashable, Teller] = {}
         self._task: asyncio.Task[None] | None = None
 
     def covers(self, after: int) -> bool:
-        return after >= self._after and not self.log.stored
+        return self.log.covers(after) and not self.log.stored
 
     def join(self, watcher: Watcher, after: int) -> None:
         """Tells what was told so far beyond `after`, one event after the other; from now on the watcher is told with the others."""
@@ -145,8 +144,7 @@ class Reading:
                 logger.warning("a watched run cannot be looked up: %s", error)
                 await asyncio.sleep(1)
         if log is not self.log:
-            self.log, self._after = log, max(self._after, log.base)
-            self._seq = log.base if log.stored else seen
+            self.log, self._seq = log, log.base if log.stored else seen
         await self._read()
 
     async def _read(self) -> None:
@@ -200,9 +198,10 @@ class Patient(Follower):
 
 
 def numbered(log: Log, after: int) -> list[Numbered]:
-    """The events with a number above `after`, pauses that are over among them."""
+    """The events with a number above `after`, pauses that are over among them; not those that a gap stands for."""
     start = max(0, after - log.base)
-    return [Numbered(log.base + index, event) for index, event in enumerate(log.events[start:], start + 1)]
+    events = enumerate(log.events[start:], start + 1)
+    return [Numbered(log.base + index, event) for index, event in events if not (isinstance(event, Gap) and not event.last)]
 
 
 def gathered(batch: Batch) -> Batch:

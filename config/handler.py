@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from importlib import import_module
 from io import BytesIO
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +24,7 @@ from agents.errors import SwitchboardError
 from agents.ids import uuid7
 from chat import housekeeping, metrics
 from chat.client import too_large
+from chat.peers import address_of, headers_of
 from chat.streaming import StreamAnswer
 from chat.views import Envelope, native_envelope, refuse
 from config import logs, serving
@@ -44,9 +44,9 @@ class WireRequest(ASGIRequest):
         self.path, self.path_info, self.script_name = scope["path"], scope["path"].removeprefix(scope.get("root_path") or ""), ""
         self.resolver_match = None
         self.wire_receive = receive
-        self.wire_headers = _headers(scope["headers"])
+        self.wire_headers = headers_of(scope["headers"])
         self.request_id = _request_id(self.wire_headers.get("x-request-id", ""))
-        self.address = _address(scope, self.wire_headers)
+        self.address = address_of(scope, self.wire_headers)
         self.route = ""
 
     @cached_property
@@ -159,14 +159,6 @@ def _name(name: str) -> bytes:
     return name.lower().encode("ascii")
 
 
-def _headers(raw: Any) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name_bytes, value_bytes in raw:
-        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1").strip(" \t")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
 def _request_id(asked: str) -> str:
     return asked if asked and request_id_pattern.fullmatch(asked) else f"req_{uuid7().hex[-16:]}"
 
@@ -194,20 +186,3 @@ def _check_marked(scope: Scope) -> None:
     mark = scope.get("switchboard")
     if mark and mark.get("too_large"):
         raise too_large(mark.get("limit") or settings.CHAT_MAX_REQUEST_SIZE)
-
-
-def _address(scope: Scope, headers: Mapping[str, str]) -> str:
-    """R1.9: the TCP peer, or behind trusted proxies the right-most address that is not one of them."""
-    peer = (scope.get("client") or ("",))[0] or ""
-    if not settings.TRUSTED_PROXIES or not _is_proxy(peer):
-        return str(peer)
-    forwarded = [part.strip() for part in headers.get("x-forwarded-for", "").split(",") if part.strip()]
-    return next((address for address in reversed(forwarded) if not _is_proxy(address)), str(peer))
-
-
-def _is_proxy(address: str) -> bool:
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return False
-    return any(ip in ip_network(network, strict=False) for network in settings.TRUSTED_PROXIES)
