@@ -12,11 +12,13 @@ const [welcome, list, composer, message, send, stop, anew, latest, status] = [
 
 const RECONNECTS = 5;
 const NEAR_PX = 120;
+const DECISION_POLL_MS = 10_000;
 const memory = new Memory(token);
 const server = new Server(token, memory);
 const log = new Log(list, avatar);
 const gate = verification(server, memory, open);
 let busy = false;
+let paused = false;
 
 await open();
 
@@ -97,6 +99,7 @@ function ask(text) {
 
 async function receive(start, text) {
     busy = true;
+    paused = false;
     const answer = log.answer();
     answer.begin();
     refresh();
@@ -114,9 +117,23 @@ async function receive(start, text) {
     } finally {
         answer.end();
         busy = false;
-        memory.keep({ running: undefined });
+        if (paused) awaitDecision(memory.running);
+        else memory.keep({ running: undefined });
         refresh();
         if (isNearEnd()) toEnd();
+    }
+}
+
+// Somebody has to approve a step: shows how it goes on, unless the visitor goes on first.
+async function awaitDecision(executionId) {
+    while (paused && memory.running === executionId) {
+        await new Promise((later) => setTimeout(later, DECISION_POLL_MS));
+        try {
+            const { status: state } = await server.status(executionId);
+            if (state !== "paused" && paused && !busy) return open();
+        } catch {
+            return; // the page is as good as it was
+        }
     }
 }
 
@@ -147,15 +164,14 @@ function begun(response, answer) {
     memory.keep({ running, sessionId: given ?? memory.sessionId });
 }
 
-const ENDS = { cancelled: "You stopped this answer." };
-
 function hear(told, answer, again) {
     const near = isNearEnd();
     if (told.type === "rendered") answer.rendered(told);
     else if (told.type === "tool") answer.tool(told);
     else if (told.type === "gap" && told.restart) answer.restart();
     else if (told.type === "error") answer.problem(told.message, again);
-    else if (told.type === "result" && ENDS[told.subtype]) answer.problem(ENDS[told.subtype], again);
+    else if (told.type === "result" && told.subtype === "paused") paused = true;
+    else if (told.type === "result" && told.subtype === "cancelled") answer.problem("You stopped this answer.", again, true);
     if (near) toEnd();
 }
 

@@ -102,8 +102,9 @@ export class Answer {
         this.body.append(made("p", "note", text));
     }
 
-    problem(text, again) {
-        const problem = made("div", "problem");
+    // `calm`: nothing went wrong.
+    problem(text, again, calm = false) {
+        const problem = made("div", calm ? "problem calm" : "problem");
         problem.append(made("p", "", text));
         if (again) {
             const button = made("button", "quiet again", "Try again");
@@ -166,8 +167,7 @@ function made(tag, name = "", text = "") {
 
 function icon(path) {
     const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    picture.setAttribute("viewBox", "0 0 24 24");
-    picture.setAttribute("aria-hidden", "true");
+    for (const [name, value] of Object.entries({ viewBox: "0 0 24 24", width: 20, height: 20, "aria-hidden": true })) picture.setAttribute(name, value);
     const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
     line.setAttribute("d", path);
     picture.append(line);

@@ -29,7 +29,11 @@ export class Server {
     }
 
     stop(executionId) {
-        return this.#json("POST", this.#path(`executions`, {}, `/${executionId}/terminate`));
+        return this.#json("POST", this.#path("executions", {}, `/${executionId}/terminate`));
+    }
+
+    status(executionId) {
+        return this.#json("GET", this.#path("executions", {}, `/${executionId}/status`));
     }
 
     askCode(email) {
