@@ -14,6 +14,7 @@ from chat.requests import SessionRef
 WIRES = frozenset((Wire.AGENTS, Wire.VOICE))
 """Only conversations that were opened on these are ever picked up without being named."""
 
+_TRIES = 10
 _COLUMNS = ("owner", "agent", "session")
 _NAMED = "ON CONFLICT (owner_id, agent_id) DO UPDATE SET session_id = excluded.session_id"
 
@@ -34,27 +35,44 @@ def move(session: SessionRef) -> bool:
     pointer = session.pointer
     if pointer is None:
         return True
-    row = (session.owner_id, session.agent_id, session.id)
     if pointer.named:
-        return sql.insert(CurrentSession, _COLUMNS, [row], _NAMED) == 1
-    if pointer.seen is None:
-        return sql.insert(CurrentSession, _COLUMNS, [row], "ON CONFLICT DO NOTHING") == 1
-    if pointer.seen == session.id:
-        return _stands_at(session)
-    return _replace(session, pointer.seen, closes=pointer.fresh)
+        return sql.insert(CurrentSession, _COLUMNS, [_row(session)], _NAMED) == 1
+    if pointer.fresh:
+        return _begin_anew(session)
+    return _stands_at(session) if pointer.seen == session.id else _replace(session, pointer.seen)
+
+
+def _row(session: SessionRef) -> tuple[int | None, UUID | None, UUID]:
+    return session.owner_id, session.agent_id, session.id
 
 
 def _stands_at(session: SessionRef) -> bool:
-    where = "session_id = %s AND owner_id = %s"
-    return bool(sql.select(CurrentSession, ("id",), where, [*sql.adapted_ids([session.id]), session.owner_id]))
+    return _stand(session) == session.id
 
 
-def _replace(session: SessionRef, seen: UUID, *, closes: bool) -> bool:
+def _stand(session: SessionRef) -> UUID | None:
+    """Where the pointer stands now."""
+    where = "owner_id = %s AND agent_id = %s"
+    rows = sql.select(CurrentSession, ("session",), where, [session.owner_id, *sql.adapted_ids([session.agent_id or session.id])])
+    return rows[0][0] if rows else None
+
+
+def _replace(session: SessionRef, seen: UUID | None) -> bool:
+    if seen is None:
+        return sql.insert(CurrentSession, _COLUMNS, [_row(session)], "ON CONFLICT DO NOTHING") == 1
     where, columns = "owner_id = %s AND agent_id = %s AND session_id = %s", ("session", "owner", "agent", "session")
-    moved = sql.update(CurrentSession, ["session"], where, columns, [(session.id, session.owner_id, session.agent_id, seen)])
-    if moved and closes:
-        sql.update(ChatSession, ["status = 'closed'"], "id = %s", ("id",), [(seen,)])
-    return moved == 1
+    return sql.update(CurrentSession, ["session"], where, columns, [(session.id, session.owner_id, session.agent_id, seen)]) == 1
+
+
+def _begin_anew(session: SessionRef) -> bool:
+    """The conversation takes the place of whichever is current at this moment, and that one is closed."""
+    for _ in range(_TRIES):
+        left = _stand(session)
+        if _replace(session, left):
+            if left is not None:
+                sql.update(ChatSession, ["status = 'closed'"], "id = %s", ("id",), [(left,)])
+            return True
+    return False
 
 
 @transaction.atomic

@@ -31,8 +31,8 @@ Part = Mapping[str, Any]
 class Pointer:
     """How a turn makes its conversation its owner's current one with the agent (AG-10), in the transaction in which it begins.
 
-    `seen`: where the pointer stood when the request was read; if another moved it since, the turn looks again. `fresh`: the
-    conversation it leaves is closed. `named`: the caller named the conversation, so the pointer moves wherever it stands.
+    `seen`: where the pointer stood when the request was read; if another moved it since, the turn looks again. `fresh`: a new
+    conversation takes the place of the current one, which is closed. `named`: the caller named it, wherever the pointer stands.
     """
 
     seen: UUID | None = None
