@@ -27,6 +27,14 @@ ROUTES = {
     "/api/executions/{execution_id}/stream": {"get"},
     "/api/executions/{execution_id}/cancel": {"post"},
     "/api/executions/{execution_id}/approvals/{tool_call_id}": {"post"},
+    "/api/agents/{name}/executions": {"get"},
+    "/api/agents/{name}/executions/running": {"get"},
+    "/api/agents/{name}/executions/{execution_id}": {"get"},
+    "/api/agents/{name}/executions/{execution_id}/log": {"get"},
+    "/api/agents/{name}/executions/{execution_id}/stream": {"get"},
+    "/api/agents/{name}/executions/{execution_id}/terminate": {"post"},
+    "/api/agents/{name}/activity": {"get", "delete"},
+    "/api/agents/{name}/activity/{tool_id}": {"get"},
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/metrics": {"get"},
@@ -120,4 +128,5 @@ def test_readers_see_no_numbers_of_our_rules() -> None:
 
 def test_wires_come_before_what_belongs_to_all_of_them() -> None:
     told = [tag["name"].partition(":")[0] for tag in document()["tags"]]
-    assert told == sorted(told, key=["openai", "run", "uimessage", "executions", "tokens", "operating"].index)
+    wires = ["openai", "run", "agents", "public links", "schedules", "uimessage", "webhooks"]
+    assert told == sorted(told, key=[*wires, "executions", "tokens", "operating"].index)

@@ -43,6 +43,12 @@ def house(lasting_server: NewServer, site: LookUp) -> Server:
     return server
 
 
+@pytest.fixture(scope="module")
+def narrow(house: Server) -> dict[str, dict[str, str]]:
+    """Credentials of the owner that have one scope alone."""
+    return {scope: {"authorization": f"Bearer {house.manage('create_api_key', 'owner', '--scope', scope)}"} for scope in ("run", "read")}
+
+
 @pytest.fixture
 def owner(house: Server) -> Iterator[httpx.Client]:
     with clients.http(house) as client:
@@ -196,14 +202,15 @@ def test_what_is_older_than_a_day_is_not_shown(house: Server, guest: httpx.Clien
 # Who may
 
 
-def test_users_see_their_own_calls_and_managers_all(house: Server, owner: httpx.Client, guest: httpx.Client) -> None:
+def test_users_see_their_own_calls_and_managers_all(
+    house: Server, owner: httpx.Client, guest: httpx.Client, narrow: dict[str, dict[str, str]]
+) -> None:
     """AG-4: by a credential that may manage; a guest does not see the owner's, whatever the credential."""
     own, others = looked_up(owner, {"q": "owner's"}), looked_up(guest, {"q": "guest's"})
-    with clients.http(house, "admin") as admin, clients.http(house, None) as narrow:
-        narrow.headers["authorization"] = f"Bearer {house.manage('create_api_key', 'owner', '--scope', 'read')}"
+    with clients.http(house, "admin") as admin, clients.http(house, None, **narrow["read"]) as reader:
         seen = {who: {item["execution_id"] for item in get(client, PATH)["timeline"]} & {own, others}
-                for who, client in (("owner", owner), ("admin", admin), ("guest", guest), ("narrow", narrow))}  # fmt: skip
-        assert seen == {"owner": {own, others}, "admin": {own, others}, "guest": {others}, "narrow": {own}}
+                for who, client in (("owner", owner), ("admin", admin), ("guest", guest), ("reader", reader))}  # fmt: skip
+        assert seen == {"owner": {own, others}, "admin": {own, others}, "guest": {others}, "reader": {own}}
         call_id = get(owner, f"/api/executions/{own}")["tool_calls"][0]["id"]
         assert owner.get(f"{PATH}/{call_id}").status_code == admin.get(f"{PATH}/{call_id}").status_code == 200
         assert guest.get(f"{PATH}/{call_id}").status_code == 404
@@ -223,11 +230,11 @@ def test_an_agent_one_may_not_use_does_not_exist(house: Server, method: str, rou
 
 
 @pytest.mark.parametrize(("method", "route"), ROUTES)
-def test_a_credential_with_the_scope_read_is_needed(house: Server, method: str, route: str) -> None:
+def test_a_credential_with_the_scope_read_is_needed(house: Server, narrow: dict[str, dict[str, str]], method: str, route: str) -> None:
     """R1.8, R1.4."""
     with clients.http(house, None) as client:
         assert client.request(method, PATH + route).status_code == 401
-        client.headers["authorization"] = f"Bearer {house.manage('create_api_key', 'owner', '--scope', 'run')}"
+        client.headers.update(narrow["run"])
         refused = client.request(method, PATH + route)
     assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
 

@@ -18,7 +18,7 @@ from tests.wire.runwire import PAUSES, ask
 
 pytestmark = pytest.mark.live
 FIELDS = """id agent_name agent_version status trigger triggered_by wire schedule_id session_id message started_at completed_at
-queued_at duration_ms model_used cost context_used context_max source_user_id source_user_email error_code attempt_number
+queued_at duration_ms model_used cost context_used context_max source_user_id source_user_email error_code skip_reason attempt_number
 retry_of_execution_id response error tool_calls usage execution_log log_truncated approvals"""
 USAGE = "input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens model_calls tool_calls estimated"
 

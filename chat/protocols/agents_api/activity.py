@@ -18,7 +18,7 @@ from chat.models import ActivityCleared, Execution, ToolCall
 from chat.protocols.agents_api import activity_parts, activity_watch
 from chat.protocols.agents_api.activity_calls import Seen, detailed, shown, shown_active
 from chat.protocols.agents_api.base import manages
-from chat.protocols.agents_api.executions import visible
+from chat.protocols.agents_api.executions import open_runs, visible
 from chat.store import run
 
 WINDOW = timedelta(hours=24)
@@ -55,8 +55,8 @@ def _standing(principal: Principal, agent: AgentSpec) -> Standing:
     own = ActivityCleared.objects.filter(Q(owner_id=principal.user_id) & Q(agent_id=agent.id))
     cleared = own.values_list("cleared_at", flat=True).first()
     floor = timezone.now() - WINDOW
-    open_runs = Execution.objects.filter(visible(principal, agent), status=Execution.Status.RUNNING).order_by("-created_at")
-    return Standing(since=max(floor, cleared) if cleared else floor, running=list(open_runs.values_list("id", flat=True)[:MAX_ELSEWHERE]))
+    running = open_runs(visible(principal, agent)).filter(status=Execution.Status.RUNNING).order_by("-created_at")
+    return Standing(since=max(floor, cleared) if cleared else floor, running=list(running.values_list("id", flat=True)[:MAX_ELSEWHERE]))
 
 
 def _rows_of(principal: Principal, agent: AgentSpec, since: datetime, live: Iterable[Seen]) -> Q:

@@ -29,7 +29,6 @@ _SHOWN = (
     "error_code", "skip_reason", "attempt_number", "retry_of_id", "created_at",
 )  # fmt: skip
 _IS_OPEN = "chat_execution.status IN ('queued', 'running', 'paused')"
-"""Written out, as the index `execution_open` has it: SQLite uses a partial index for nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +131,13 @@ async def running(principal: Principal, agent: AgentSpec) -> list[dict[str, Any]
     return await run(_open, visible(principal, agent), mine)
 
 
+def open_runs(seen: Q) -> QuerySet[Execution]:
+    """Written out as the index `execution_open` has it: SQLite uses a partial index for nothing else."""
+    return Execution.objects.filter(seen).extra(where=[_IS_OPEN])  # noqa: S610 - a constant
+
+
 def _open(seen: Q, fresh: list[Execution]) -> list[dict[str, Any]]:
-    rows = _listed(Execution.objects.filter(seen).extra(where=[_IS_OPEN]))[:MAX_OPEN]  # noqa: S610 - a constant
+    rows = _listed(open_runs(seen))[:MAX_OPEN]
     stored = {row.id: _shown(row) for row in rows}
     begun_only = [summary(row) for row in sorted(fresh, key=lambda row: row.id, reverse=True) if row.id not in stored]
     return [*begun_only, *stored.values()]
