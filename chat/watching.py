@@ -15,6 +15,8 @@ from chat.store import run
 
 logger = logging.getLogger("switchboard.watching")
 _POLL_S = 1.0
+_PAUSED_LOOKS = 10
+"""Of so many looks at silent runs, one is for those that are paused: a bell that was not heard costs seconds, not the end."""
 
 
 async def log_for(execution_id: UUID, after: int = 0) -> Log:
@@ -25,6 +27,7 @@ async def log_for(execution_id: UUID, after: int = 0) -> Log:
     if settings.REDIS_URL:
         mirrored = await eventship.mirror.open(execution_id)
         if mirrored is not None and mirrored.covers(after):
+            await _look_up_paused(mirrored)
             _keep_honest(mirrored)
             return mirrored
     status = await run(_status, execution_id)
@@ -94,24 +97,43 @@ async def _copy(source: Log, log: Log) -> None:
         log.append(source.events[-1])  # who claims to have seen more than there is still hears of the end
 
 
+async def _look_up_paused(log: Log) -> None:
+    """A paused run is looked up when it is asked for, which its conversation's bell has every watcher do: it may be over."""
+    if log.at_rest() and not log.complete:
+        log.watched += 1  # or the mirror would drop it meanwhile
+        try:
+            await _finish_from_storage(log)
+        finally:
+            log.watched -= 1
+
+
 def _keep_honest(log: Log) -> None:
     """A mirrored run whose stream fell silent may have lost it (Redis restarted): the database tells whether it ended."""
-    if log.complete:
+    if log.complete or log in _kept:
         return
+    _kept.add(log)
     task = asyncio.get_running_loop().create_task(_watch_storage(log))
     _waiting.add(task)
     task.add_done_callback(_waiting.discard)
 
 
+_kept: set[Log] = set()
+
+
 async def _watch_storage(log: Log) -> None:
-    seen = -1
-    while not log.complete:
-        await asyncio.sleep(2 * _POLL_S)
-        if not log.watched:
-            return
-        if seen == log.last_seq:
-            await _finish_from_storage(log)
-        seen = log.last_seq
+    """Looks again and again while the run is silent; hardly ever while it is paused: its stream or its bell tells when it moves."""
+    seen, silent = -1, 0
+    try:
+        while not log.complete:
+            await asyncio.sleep(2 * _POLL_S)
+            if not log.watched:
+                return
+            silent = silent + 1 if seen == log.last_seq else 0
+            seen = log.last_seq
+            if silent and (silent % _PAUSED_LOOKS == 0 or not log.at_rest()):
+                await _finish_from_storage(log)
+    finally:
+        _kept.discard(log)
 
 
 async def _finish_from_storage(log: Log) -> None:
@@ -122,6 +144,7 @@ async def _finish_from_storage(log: Log) -> None:
     try:
         if await run(_status, log.execution_id) not in replay.TERMINAL_STATUSES:
             return
+        await asyncio.sleep(4 * eventship.FLUSH_S)  # its last events may be on their way
         stored = await replay.log_of(log.execution_id, max(1, log.last_seq) if log.events or log.base else 0)
     except DatabaseError as error:
         logger.warning("a watched run cannot be looked up: %s", error)
