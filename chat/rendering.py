@@ -1,34 +1,25 @@
 """Markdown as HTML for our own pages: rendered and sanitised here, so that no page has to trust what a model wrote.
 
 Raw HTML is shown as text, pictures become links (a remote picture would tell a stranger who reads), links leave no trace.
+The libraries are loaded with the first text: a process that renders none does without their 4 MB.
 """
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import nh3
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+if TYPE_CHECKING:
+    import nh3
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
-_markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "linkify": True}).enable(["table", "strikethrough", "linkify"])
-assert _markdown.linkify is not None
-_markdown.linkify.set({"fuzzy_link": False, "fuzzy_email": False})  # README.md is no web site
 _LINE_END = re.compile(r"\r\n?")
 _ALIGNED = {"text-align:left": "left", "text-align:center": "center", "text-align:right": "right"}
 _TAGS = {
     "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
     "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
-_cleaner = nh3.Cleaner(
-    tags=_TAGS,
-    attributes={"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "th": {"class"}, "td": {"class"}},
-    url_schemes={"http", "https", "mailto"},
-    link_rel="noopener noreferrer nofollow",
-    set_tag_attribute_values={"a": {"target": "_blank"}, "pre": {"tabindex": "0"}},
-    attribute_filter=lambda tag, name, value: _class(tag, value) if name == "class" else value,
-)
 
 
 class _Block(NamedTuple):
@@ -73,20 +64,45 @@ class Live:
             self._tail = "\n".join(lines[blocks[begun[-1]].line :])
 
 
+@cache
+def _markdown() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
+    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "linkify": True}).enable(["table", "strikethrough", "linkify"])
+    assert markdown.linkify is not None
+    markdown.linkify.set({"fuzzy_link": False, "fuzzy_email": False})  # README.md is no web site
+    return markdown
+
+
+@cache
+def _cleaner() -> "nh3.Cleaner":
+    import nh3
+
+    return nh3.Cleaner(
+        tags=_TAGS,
+        attributes={"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "th": {"class"}, "td": {"class"}},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+        set_tag_attribute_values={"a": {"target": "_blank"}, "pre": {"tabindex": "0"}},
+        attribute_filter=lambda tag, name, value: _class(tag, value) if name == "class" else value,
+    )
+
+
 def _blocks(text: str, env: dict[str, Any]) -> list[_Block]:
     """The top-level blocks."""
-    tokens = _markdown.parse(text, env)
+    markdown, cleaner = _markdown(), _cleaner()
+    tokens = markdown.parse(text, env)
     blocks: list[_Block] = []
     begin = 0
     for end, token in enumerate(tokens, 1):
         if token.level == 0 and token.nesting <= 0:
-            told = _cleaner.clean(_markdown.renderer.render(_tamed(tokens[begin:end]), _markdown.options, env))
+            told = cleaner.clean(markdown.renderer.render(_tamed(tokens[begin:end]), markdown.options, env))
             blocks.append(_Block((tokens[begin].map or [0])[0], told))
             begin = end
     return blocks
 
 
-def _tamed(tokens: Iterable[Token]) -> list[Token]:
+def _tamed(tokens: "Iterable[Token]") -> "list[Token]":
     """Alignment as a class (the page's policy allows no style), pictures as links."""
     tamed = []
     for token in tokens:
@@ -99,11 +115,12 @@ def _tamed(tokens: Iterable[Token]) -> list[Token]:
     return tamed
 
 
-def _linked(token: Token) -> list[Token]:
+def _linked(token: "Token") -> "list[Token]":
     if token.type != "image":
         return [token]
-    text = Token("text", "", 0, content=token.content or "picture")
-    return [Token("link_open", "a", 1, attrs={"href": token.attrs.get("src", "")}), text, Token("link_close", "a", -1)]
+    new = type(token)
+    text = new("text", "", 0, content=token.content or "picture")
+    return [new("link_open", "a", 1, attrs={"href": token.attrs.get("src", "")}), text, new("link_close", "a", -1)]
 
 
 def _class(tag: str, value: str) -> str | None:

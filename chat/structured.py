@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
 import orjson
 
 from agents.specs import AgentSpec
@@ -43,6 +42,8 @@ def _mismatch(schema: bytes, value: Any) -> str:
 @lru_cache(maxsize=256)
 def validator(schema: bytes) -> Any:
     """The validator of an encoded schema; documents outside of it are never fetched. Raises ValueError when there can be none."""
+    import jsonschema_rs  # here: 3 MB that only schemas need
+
     try:
         return jsonschema_rs.validator_for(orjson.loads(schema), retriever=_refuse)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from celery import bootsteps
-from celery.apps.worker import Worker
+from celery.worker import WorkController
 from django.core.exceptions import ImproperlyConfigured
 
 
@@ -19,7 +19,7 @@ class SpineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is unt
     requires = ("celery.worker.components:Pool",)
 
     def include_if(self, parent: Any) -> bool:
-        return isinstance(parent, Worker)
+        return type(parent) is not WorkController
 
     def create(self, parent: Any) -> "Spine":
         pool = parent.pool_cls.__module__
