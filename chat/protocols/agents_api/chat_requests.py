@@ -1,6 +1,6 @@
 """What chat, sessions and history of this room take (agents.md sections 2 and 4)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -37,6 +37,14 @@ class ChatRequest(Shape):
         return self.message or ""
 
 
+def _no_truth(value: Any) -> Any:
+    """To Python, and so to pydantic's Literal, true is 1."""
+    return str(value) if isinstance(value, bool) else value
+
+
+Rating = Annotated[Literal[1, -1] | None, BeforeValidator(_no_truth)]
+
+
 class TitleRequest(Shape):
     title: str = Field(max_length=200)
 
@@ -44,7 +52,7 @@ class TitleRequest(Shape):
 class FeedbackRequest(Shape):
     """Both are replaced: a comment that is left out is gone."""
 
-    rating: Literal[1, -1] | None
+    rating: Rating
     comment: str | None = Field(default=None, max_length=2000)
 
 
