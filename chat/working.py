@@ -56,13 +56,19 @@ async def _next() -> Turn | None:
 
 async def limits() -> dict[UUID, int]:
     """How many queued runs each agent may have running; an agent that is switched off lets them wait."""
-    agents = (await directory.catalog()).by_id
-    return {agent_id: agent.max_parallel_tasks if agent.enabled else 0 for agent_id, agent in agents.items()}
+    return {agent_id: _limit(agent) for agent_id, agent in (await directory.catalog()).by_id.items()}
+
+
+def _limit(agent: AgentSpec | None) -> int:
+    """Runs of an agent that is gone end one by one, each with its reason."""
+    if agent is None:
+        return 1
+    return agent.max_parallel_tasks if agent.enabled else 0
 
 
 async def take_up(agent_id: UUID) -> Turn | None:
     """The next run of this agent, begun in this process; None when none may start now."""
-    limit = (await limits()).get(agent_id, 1)
+    limit = _limit((await directory.catalog()).by_id.get(agent_id))
     taken: Taken | None = await store.write(backlog.take, Look(agent_id=agent_id, limit=limit)) if limit else None
     if taken is None:
         return None

@@ -26,6 +26,8 @@ _QUERY = re.compile(r"(/[^\s\"'?]*)\?[^\s\"']+")
 _KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{40,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+|(?<=[Bb]earer )\S+")
 _SILENT = ("uvicorn.access", "daphne.access", "django.server")
 """log_request() says it already."""
+_TALKATIVE = ("celery.worker.strategy", "celery.app.trace")
+"""They say twice of every call that it was made; what came of it stands in the runs."""
 FORMATS = ("json", "console")
 
 _access: Any = None
@@ -129,6 +131,8 @@ def _configure_stdlib(level: str, render: Processor) -> None:
     root.setLevel(level)
     logging.getLogger("django").handlers.clear()
     logging.getLogger("django.request").setLevel(logging.ERROR)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     for name in _SILENT:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = False
