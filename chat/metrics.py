@@ -12,6 +12,7 @@ _duration = Histogram("switchboard_turn_duration_seconds", "From acceptance to t
 _first_token = Histogram("switchboard_first_token_seconds", "From acceptance to the first text.", ["wire"], buckets=_SECONDS)
 _tokens = Counter("switchboard_tokens", "Tokens of all model calls.", ["direction"])
 _streams = Gauge("switchboard_open_streams", "Answers that are being streamed now.")
+_sockets = Gauge("switchboard_open_sockets", "WebSockets that are open now.")
 _requests = Counter("switchboard_http_requests", "HTTP requests.", ["method", "route", "status"])
 
 
@@ -38,6 +39,14 @@ def stream_opened() -> None:
 
 def stream_closed() -> None:
     _streams.dec()
+
+
+def socket_opened() -> None:
+    _sockets.inc()
+
+
+def socket_closed() -> None:
+    _sockets.dec()
 
 
 def http_request(method: str, route: str, status: int) -> None:

@@ -11,7 +11,7 @@ django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - models need a set-up Django
 
-from config import embedded, lifetime  # noqa: E402
+from config import embedded, lifetime, sockets  # noqa: E402
 from config.handler import Handler  # noqa: E402
 
 _handler = Handler()
@@ -26,7 +26,8 @@ async def startup() -> None:
 
 async def shutdown() -> None:
     """No new runs; running ones end; connections are closed."""
-    await lifetime.shutdown()
+    await sockets.drain()
+    await lifetime.shutdown(sockets.close)
     embedded.stop()
 
 
@@ -37,7 +38,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)
     elif scope["type"] == "websocket":
-        await _no_such_socket(receive, send)
+        await sockets.application(scope, receive, send)
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
@@ -50,10 +51,3 @@ async def _lifespan(receive: Any, send: Any) -> None:
             await shutdown()
             await send({"type": "lifespan.shutdown.complete"})
             return
-
-
-async def _no_such_socket(receive: Any, send: Any) -> None:
-    """An unknown WebSocket path is accepted and closed with 4404 (WS-2)."""
-    await receive()
-    await send({"type": "websocket.accept"})
-    await send({"type": "websocket.close", "code": 4404})

@@ -1,10 +1,11 @@
 """The start and the end of a process that runs turns: a web server or a worker."""
 
 import gc
+from collections.abc import Awaitable, Callable
 
 from agents import directory
 from agents.providers import http
-from chat import eventship, housekeeping, process, turns
+from chat import eventship, housekeeping, process, sessionbell, turns
 from chat.leases import leases
 from chat.redis import close as close_redis
 
@@ -21,9 +22,12 @@ async def startup() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
 
 
-async def shutdown() -> None:
-    """No new runs; running ones end, or wait for another process; connections are closed."""
+async def shutdown(close_sockets: Callable[[], Awaitable[None]] | None = None) -> None:
+    """No new runs; running ones end, or wait for another process; who watched them has seen that; connections are closed."""
     await turns.shutdown()
+    if close_sockets is not None:
+        await close_sockets()
+    await sessionbell.close()
     await housekeeping.stop()
     await eventship.close()
     await http.close()

@@ -9,6 +9,7 @@ from chat.protocols.openai.urls import urlpatterns as openai
 from chat.protocols.public.urls import urlpatterns as public
 from chat.protocols.run.urls import urlpatterns as run
 from chat.protocols.uimessage.urls import urlpatterns as uimessage
+from chat.protocols.websocket.urls import urlpatterns as websocket
 from config.health import HealthView, MetricsView, ReadyView
 from config.schema import DocsView, SchemaView
 from tasks.urls import urlpatterns as tasks
@@ -21,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *run,
     *agents_api,
     *uimessage,
+    *websocket,
     *public,
     *tasks,
     path("healthz", HealthView.as_view()),

@@ -134,34 +134,30 @@ class Teller:
                 return self._begin(event)
             case ReasoningDelta():
                 return [self._chunk(event.text, seq, thinking=True)] if self._reasoning and event.text else []
-            case ToolCalled():
-                return [self._call(event)]
-            case ToolReturned():
-                return [self._returned(event)]
-            case ApprovalRequested():
-                return [self._requested(event)]
-            case ApprovalResolved():
-                return [self._resolved(event)]
-            case TurnPaused():
-                waiting = [approval.approval_id for approval in event.approvals]
-                return [self._session("paused", status="paused", approvals=waiting, message=event.notice), self._chunk("", None, done=True)]
-            case TurnResumed():
-                return [self._session("resumed", status="running")]
+            case ToolCalled() | ToolReturned() | ApprovalRequested() | ApprovalResolved():
+                return [self._tool(event)]
+            case TurnPaused() | TurnResumed():
+                return self._rest(event)
             case TurnFinished() | TurnFailed() | TurnCancelled():
                 return self._end(event)
             case Gap():
                 return [self._gap(event)]
             case JobUpdated() | NodeUpdated() | OutputMade() | LogLine():
                 return self._job(event)
-            case SourceCited():
-                self._sources.append({"id": event.source_id, "title": event.title, "url": event.url})
-            case FileMade():
-                self._files.append(_file(event))
+            case SourceCited() | FileMade():
+                self._keep(event)
             case StepStarted() | StepFinished() | TextDelta() | RefusalDelta():
                 pass
             case _:
                 assert_never(event)
         return []
+
+    def _keep(self, event: SourceCited | FileMade) -> None:
+        """What stands with the final message."""
+        if isinstance(event, SourceCited):
+            self._sources.append({"id": event.source_id, "title": event.title, "url": event.url})
+        else:
+            self._files.append(_file(event))
 
     # Text
 
@@ -182,6 +178,19 @@ class Teller:
         }  # fmt: skip
 
     # Tools and approvals
+
+    def _tool(self, event: ToolCalled | ToolReturned | ApprovalRequested | ApprovalResolved) -> Body:
+        match event:
+            case ToolCalled():
+                return self._call(event)
+            case ToolReturned():
+                return self._returned(event)
+            case ApprovalRequested():
+                return self._requested(event)
+            case ApprovalResolved():
+                return self._resolved(event)
+            case _:
+                assert_never(event)
 
     def _call(self, event: ToolCalled) -> Body:
         self._open[event.call_id] = event.name
@@ -222,6 +231,14 @@ class Teller:
         """Only a run that had to wait is told to have started (WS-43)."""
         self._agent, self._started_s, self._message_id = event.agent, event.created_s, event.message_id
         return [self._session("started", status="running", queue_position=0)] if event.waited else []
+
+    def _rest(self, event: TurnPaused | TurnResumed) -> list[Body]:
+        """A pause ends with a done chunk as well, or clients show a spinner for ever (WS-34)."""
+        if isinstance(event, TurnResumed):
+            return [self._session("resumed", status="running")]
+        waiting = [approval.approval_id for approval in event.approvals]
+        paused = self._session("paused", status="paused", approvals=waiting, message=event.notice)
+        return [paused, self._chunk("", None, done=True)]
 
     def _session(self, event: str, **values: Any) -> Body:
         return {"type": "session", "event": event, **self._ids, **values, "seq": None}
