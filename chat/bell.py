@@ -1,7 +1,7 @@
 """The bell between processes: whoever runs this execution, stop it (or forget it). Only rings; what is true stands in the database."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 from chat.redis import client, failures
@@ -17,11 +17,13 @@ async def ring(execution_id: UUID, code: str) -> None:
         await client().publish(_CHANNEL, f"{execution_id} {code}")
 
 
-async def heard() -> AsyncIterator[tuple[UUID, str]]:
-    """What other processes ask for: execution and code of the stop."""
+async def heard(listening: Callable[[], Awaitable[None]]) -> AsyncIterator[tuple[UUID, str]]:
+    """What other processes ask for: execution and code of the stop. `listening` is called when this process begins to hear."""
     async with client().pubsub() as channel:
         await channel.subscribe(_CHANNEL)
         async for message in channel.listen():
+            if message["type"] == "subscribe":
+                await listening()
             if message["type"] == "message":
                 data = message["data"]
                 execution_id, _, code = (data.decode() if isinstance(data, bytes) else str(data)).partition(" ")

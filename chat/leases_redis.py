@@ -25,6 +25,8 @@ from chat.turnbell import TurnBell
 logger = logging.getLogger("switchboard.leases")
 WAITER_S = 5.0
 POLL_S = 1.0
+PATIENCE_S = 3.0
+"""How long a turn that waited when the store was emptied gives the running one to say that it has the lock (Leases.renew)."""
 _BATCH = 250
 
 _enter, _exit, _renew = Script("enter"), Script("exit"), Script("renew")
@@ -47,9 +49,12 @@ class Held:
 class RedisLeases:
     """Grants what Claims ask for, over all processes; the methods are those of MemoryLeases."""
 
-    def __init__(self, transcripts: Cache = cache, lease_s: float = LEASE_S, waiter_s: float = WAITER_S, poll_s: float = POLL_S) -> None:
-        self._transcripts = transcripts
-        self._lease_ms, self._waiter_ms, self._poll_s = int(lease_s * 1000), int(waiter_s * 1000), poll_s
+    def __init__(
+        self, transcripts: Cache = cache, *, lease_s: float = LEASE_S, waiter_s: float = WAITER_S, poll_s: float = POLL_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:  # fmt: skip
+        self._transcripts, self._poll_s = transcripts, poll_s
+        self._lease_ms, self._waiter_ms, self._patience_ms = (int(each * 1000) for each in (lease_s, waiter_s, patience_s))
         self._held: dict[UUID, Held] = {}
         self._bell = TurnBell()
         self._leaving: set[asyncio.Task[None]] = set()
@@ -98,7 +103,7 @@ class RedisLeases:
         return [
             str(claim.execution_id), claim.policy, self._lease_ms, self._waiter_ms, held.arrival, claim.max_parallel, claim.max_queued,
             MAX_WAITING_TURNS, rate.rpm if rate else 0, rate.tpm if rate else 0, rate.tokens if rate else 0, known_version,
-            settings.RUN_CACHE_TTL, TurnBell.CHANNEL,
+            settings.RUN_CACHE_TTL, TurnBell.CHANNEL, self._patience_ms,
         ]  # fmt: skip
 
     def _entry(self, held: Held, word: bytes, rest: list[Any], known: Transcript | None) -> Entry:

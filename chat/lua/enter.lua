@@ -1,7 +1,7 @@
 -- A turn enters, or waits (R0.5 12-14): counts its rate, takes its session's lock and its agent's slot, reads the history.
 -- KEYS: 1 rate, 2 agent ("" = no slot needed), 3 session ("" = stateless), 4 history
 -- ARGV: 1 execution, 2 policy, 3 lease ms, 4 waiter ms, 5 arrival ("0" = newcomer), 6 max_parallel, 7 max_queued, 8 most waiting turns,
---       9 rpm, 10 tpm, 11 tokens, 12 known version, 13 history ttl s, 14 bell
+--       9 rpm, 10 tpm, 11 tokens, 12 known version, 13 history ttl s, 14 bell, 15 patience ms
 -- Answers {word, window, requests, tokens, ms left, ...}; the words are those of chat.leases_redis.
 -- A waiter's place is its arrival in `:line`; it asks again every second, or it is forgotten by `:alive`.
 local me, policy, lease_ms, waiter_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -9,6 +9,7 @@ local max_parallel, agent, session, history = tonumber(ARGV[6]), KEYS[2], KEYS[3
 local newcomer = ARGV[5] == '0'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local UNKNOWN = '?' -- who holds a lock that the store may have forgotten, until its owner says so
 local FRONT = 1e16 -- interrupting turns stand before all others, in order of their arrival
 
 local rpm, tpm, tokens = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -73,6 +74,11 @@ end
 
 local lock = session .. ':lock'
 local owner = session ~= '' and redis.call('GET', lock)
+if session ~= '' and not owner and not newcomer and not redis.call('ZSCORE', session .. ':line', me) then
+  -- the store lost my place in line, and so it may have lost the lock that I wait for
+  redis.call('SET', lock, UNKNOWN, 'PX', ARGV[15])
+  owner = UNKNOWN
+end
 local ahead = session ~= '' and owner ~= me and waiting(session) or 0
 
 if newcomer and owner ~= me then
@@ -101,7 +107,7 @@ if session ~= '' and owner ~= me then
   if owner or (ahead > 0 and head(session) ~= me) then
     local rank = stand_in_line(session, arrival)
     local before = rank > 0 and redis.call('ZRANGE', session .. ':line', rank - 1, rank - 1)[1] or owner
-    return answer('waiting', arrived, rank + 1, before or '')
+    return answer('waiting', arrived, rank + 1, before and before ~= UNKNOWN and before or '')
   end
   redis.call('SET', lock, me, 'PX', lease_ms)
   if ahead > 0 then leave_line(session) end

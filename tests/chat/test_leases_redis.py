@@ -193,6 +193,44 @@ async def test_a_restarted_store_is_told_again_who_holds_what(own: Restartable) 
     assert isinstance(await waiting, Entered)
 
 
+async def test_who_waits_when_the_store_is_emptied_lets_the_running_turn_say_that_it_runs_r8_1(own: Restartable) -> None:
+    first, second = new(), new(poll_s=0.02)
+    running, wanted = await entered(first), claim()
+    await second.enter(wanted)
+    waiting = asyncio.create_task(second.wait(wanted))
+    own.stop()
+    own.start()
+    assert await still_waits(waiting)
+    assert await first.renew() == []
+    assert await owner_of(first) == running.execution_id
+    assert await still_waits(waiting)
+    await leave(first, running)
+    assert isinstance(await waiting, Entered)
+
+
+async def test_a_running_turn_that_does_not_say_so_is_not_waited_for_long(own: Restartable) -> None:
+    first, second, wanted = new(), new(poll_s=0.02, patience_s=0.2), claim()
+    await entered(first)
+    await second.enter(wanted)
+    waiting = asyncio.create_task(second.wait(wanted))
+    own.stop()
+    own.start()
+    assert isinstance(await waiting, Entered)
+
+
+async def test_a_turn_that_interrupts_after_the_store_was_emptied_waits_too(own: Restartable) -> None:
+    first, second, hasty = new(), new(poll_s=0.02), claim(policy="interrupt")
+    running = await entered(first)
+    await second.enter(hasty)
+    waiting = asyncio.create_task(second.wait(hasty))
+    own.stop()
+    own.start()
+    assert await still_waits(waiting)
+    await first.renew()
+    await leave(first, running)
+    assert isinstance(await waiting, Entered)
+
+
 async def test_a_wait_outlives_an_outage_of_the_store(own: Restartable) -> None:
     leases, wanted = new(poll_s=0.05), claim()
     running = await entered(leases)
