@@ -52,9 +52,9 @@ async def _checkpoints() -> None:
     old = [turn for turn in list(turns.running().values()) if now - turn.started_s >= _SECOND and turn.entered and not turn.ending]
     late = [turn for turn in old if not turn.stored]
     if late:
+        await store.write(records.begin_late, [turn.begin for turn in late], patient=True)
         for turn in late:
             turn.stored = True
-        await store.write(records.begin_late, [turn.begin for turn in late])
     if not settings.REDIS_URL:
         await _store_text(old)
 
@@ -65,7 +65,7 @@ async def _store_text(old: list[turns.Turn]) -> None:
         said = [(turn, text) for turn in old[start : start + _SLICE] if (text := turn.unsaved_text())]
         if said:
             rows = [(turn.execution_id, turn.log.last_seq, text) for turn, text in said]
-            await store.write(records.checkpoint, rows)
+            await store.write(records.checkpoint, rows, patient=True)
             _checkpointed.update(turn.execution_id for turn, _ in said)
         await asyncio.sleep(0)
     ended = [execution_id for execution_id in _checkpointed if execution_id not in turns.running()]
@@ -77,11 +77,16 @@ async def _store_text(old: list[turns.Turn]) -> None:
 _checkpointed: set[UUID] = set()
 
 
-async def _leases() -> None:
-    """Renews what the live runs of this process hold, and nothing else: what no run stands behind lapses."""
+async def _renew() -> None:
+    """Tells Redis what the live runs of this process hold; also as soon as it hears this process again: it may have lost all."""
     for lost in await leases.renew():
         if (turn := turns.find(lost)) is not None:
             turn.stop("interrupted")
+
+
+async def _leases() -> None:
+    """Renews what the live runs of this process hold, and nothing else: what no run stands behind lapses."""
+    await _renew()
     if held := list(turns.running()):
         await store.write(records.renew, held)
     await asyncio.sleep(RENEW_S)
@@ -104,7 +109,7 @@ async def _catalog() -> None:
 
 async def _bell() -> None:
     """Hears from other processes which runs to stop, and which ended ones to forget."""
-    async for execution_id, code in bell.heard():
+    async for execution_id, code in bell.heard(_renew):
         if code == bell.FORGET:
             registry.forget(execution_id)
             continue

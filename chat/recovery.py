@@ -1,6 +1,7 @@
 """Runs whose process died: found by a free owner lock or a lapsed lease, ended `failed`/`interrupted` with their partial text (R12.5)."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -18,6 +19,9 @@ from chat.models import Checkpoint, Execution
 from chat.store import run
 
 logger = logging.getLogger("switchboard.recovery")
+GRACE_S = 15.0
+"""After the database was away nobody could renew leases: living processes get this long to do so."""
+_no_sooner_s = 0.0
 Step = Callable[[Sequence[str]], Awaitable[None]]
 _also: list[Step] = []
 
@@ -29,10 +33,29 @@ def also(step: Step) -> None:
 
 async def recover() -> int:
     """Ends the dead chat runs that this process finds; returns how many. Safe to run everywhere at once."""
+    global _no_sooner_s
     dead_owners = process.dead_owners()
-    dead = await run(_dead, dead_owners)
+    try:
+        ended = await _end_dead(dead_owners)
+        for step in _also:
+            await step(dead_owners)
+    except DatabaseError:
+        _no_sooner_s = time.monotonic() + GRACE_S
+        raise
+    process.forget(dead_owners)
+    if ended:
+        logger.warning("ended %d runs whose process died", ended)
+    return ended
+
+
+def lapses_count() -> bool:
+    """Whether a lease that lapsed means that its process is dead: not right after an outage of the database."""
+    return time.monotonic() >= _no_sooner_s
+
+
+async def _end_dead(owners: list[str]) -> int:
     ended = 0
-    for execution_id in dead:
+    for execution_id in await run(_dead, owners, lapses_count()):
         text, last_seq = await partial(execution_id)
         try:
             ended += await run(end_stored, execution_id, "failed", "interrupted", text, last_seq)
@@ -41,18 +64,13 @@ async def recover() -> int:
             continue
         await announce(execution_id)
         await leases.free(execution_id, *await run(_held, execution_id))
-    for step in _also:
-        await step(dead_owners)
-    process.forget(dead_owners)
-    if ended:
-        logger.warning("ended %d runs whose process died", ended)
     return ended
 
 
-def _dead(owners: list[str]) -> list[UUID]:
+def _dead(owners: list[str], lapsed: bool) -> list[UUID]:
     """Runs of dead processes, and rows whose lease nobody renews: this process renews those of its live runs only."""
-    lapsed = Q(process__in=owners) | Q(lease_until__lt=datetime.now(UTC))
-    rows = Execution.objects.filter(lapsed, status__in=("queued", "running")).filter(work__isnull=True)
+    gone = Q(process__in=owners) | (Q(lease_until__lt=datetime.now(UTC)) if lapsed else Q(pk__in=[]))
+    rows = Execution.objects.filter(gone, status__in=("queued", "running")).filter(work__isnull=True)
     return [execution_id for execution_id in rows.values_list("id", flat=True)[:500] if turns.find(execution_id) is None]
 
 

@@ -4,42 +4,31 @@ Runs in every process with chat.housekeeping, at its start and every ten seconds
 """
 
 import logging
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db import DatabaseError
 from django.db.models import Q
 
 from agents.errors import SwitchboardError
-from chat import backlog, finished, queued, turns, working
+from chat import backlog, finished, queued, recovery, turns, working
 from chat.endings import end_stored
 from chat.lateend import announce
 from chat.leases import leases
 from chat.models import Execution
-from chat.recovery import partial
 from chat.store import run
 
 logger = logging.getLogger("switchboard.tasks")
 LONGEST_WAIT = timedelta(hours=24)
-GRACE_S = 15.0
-"""After the database was away nobody could renew leases: living processes get this long to do so."""
 _MOST = 500
-_no_sooner_s = 0.0
 
 
 async def sweep(dead_owners: Sequence[str]) -> None:
     """`dead_owners`: processes that are known to be gone, whose runs need not wait for their leases to lapse."""
-    global _no_sooner_s
-    try:
-        await _take_back(dead_owners, lapsed=time.monotonic() >= _no_sooner_s)
-        await _end_what_cannot_start()
-        await _announce_again()
-        await finished.sweep()
-    except DatabaseError:
-        _no_sooner_s = time.monotonic() + GRACE_S
-        raise
+    await _take_back(dead_owners, lapsed=recovery.lapses_count())
+    await _end_what_cannot_start()
+    await _announce_again()
+    await finished.sweep()
 
 
 async def _take_back(dead_owners: Sequence[str], *, lapsed: bool) -> None:
@@ -55,7 +44,7 @@ def _dead(owners: Sequence[str], lapsed: bool) -> list[Execution]:
 
 
 async def _put_back(row: Execution) -> None:
-    text, last_seq = await partial(row.id)
+    text, last_seq = await recovery.partial(row.id)
     back = await run(backlog.put_back, row.id, row.attempt_number, last_seq, row.lease_until)
     if back == "not ours":
         return
