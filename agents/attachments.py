@@ -173,7 +173,7 @@ def _write(row: Attachment, chunks: Iterable[bytes], declared_type: str, anythin
         if filetypes.is_text(row.mime_type):
             check_size(row.size_bytes, settings.UPLOAD_MAX_TEXT_BYTES)
             row.text, row.text_status = extraction.text_of_plain(path), "ready"
-        elif row.mime_type == filetypes.PDF:
+        elif extraction.is_readable(row.mime_type):
             row.text_status = "pending"
         row.file.save(row.id.hex, spool, save=False)
 
@@ -239,17 +239,17 @@ def _mark_deleted(key: UUID) -> bool:
 
 
 def _start_extraction(row: Attachment) -> asyncio.Task[None]:
-    task = asyncio.create_task(_extract(row.id, Path(row.file.path)))
+    task = asyncio.create_task(_extract(row.id, Path(row.file.path), row.mime_type))
     _extracting[row.id] = task
     task.add_done_callback(lambda _: _extracting.pop(row.id, None))
     return task
 
 
-async def _extract(key: UUID, path: Path) -> None:
+async def _extract(key: UUID, path: Path, media_type: str) -> None:
     """A document that was deleted meanwhile stays without text."""
     values = {"text_status": "ready"}
     try:
-        values["text"] = await extraction.text_of_pdf(path)
+        values["text"] = await extraction.text_of_document(path, media_type)
     except extraction.ExtractionError:
         log.warning("extraction_failed attachment=%s", key)
         values["text_status"] = "failed"

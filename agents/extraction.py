@@ -1,6 +1,6 @@
-"""Text of uploaded documents (UI-69). PDFs are read in a process of their own, which is bounded in time, memory and output.
+"""Text of uploaded documents (UI-69). They are read in a process of their own, which is bounded in time, memory and output.
 
-`python -m agents.extraction PATH` writes the text of a PDF to its standard output; it needs neither Django nor a database.
+`python -m agents.extraction PATH TYPE` writes the text of a document to its standard output; it needs neither Django nor a database.
 """
 
 import asyncio
@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 from weakref import WeakKeyDictionary
+
+from agents.readers import READERS
 
 MAX_CHARS = 8_000_000
 _TIME_LIMIT_S = 30.0
@@ -28,10 +30,15 @@ def text_of_plain(path: Path) -> str:
         return file.read(MAX_CHARS)
 
 
-async def text_of_pdf(path: Path) -> str:
-    """The text of a PDF, one document after the other. Raises ExtractionError."""
+def is_readable(media_type: str) -> bool:
+    """Whether documents of this type have text that can be read out."""
+    return media_type in READERS
+
+
+async def text_of_document(path: Path, media_type: str) -> str:
+    """The text of a readable document, one document after the other. Raises ExtractionError."""
     async with _one_at_a_time.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(1)):
-        return await _read_apart([sys.executable, "-m", "agents.extraction", str(path)])
+        return await _read_apart([sys.executable, "-m", "agents.extraction", str(path), media_type])
 
 
 async def _read_apart(command: list[str]) -> str:
@@ -65,16 +72,14 @@ def _started(command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def main() -> None:
-    from pypdf import PdfReader
-
     seconds = int(_TIME_LIMIT_S)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     os.nice(10)
     left = MAX_CHARS
-    for page in PdfReader(sys.argv[1]).pages:
-        text = page.extract_text().replace("\0", "")[:left]
-        sys.stdout.buffer.write(f"{text}\n\n".encode(errors="ignore"))
+    for piece in READERS[sys.argv[2]](sys.argv[1]):
+        text = piece.replace("\0", "")[:left]
+        sys.stdout.buffer.write(text.encode(errors="ignore"))
         left -= len(text)
         if left <= 0:
             break

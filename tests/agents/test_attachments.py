@@ -1,7 +1,9 @@
 """Attachments (UI-67, UI-68, R2.2): what is stored, who may see it, and what is left of a deleted one."""
 
 import base64
+import io
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -257,8 +259,55 @@ async def test_the_text_of_a_pdf_is_read_in_the_background(owner: Principal) -> 
     assert (await Attachment.objects.aget(pk=row.id)).text_status == "ready"
 
 
-@pytest.mark.parametrize("data", [b"%PDF-1.4 broken", files.encrypted_pdf()])
-async def test_a_pdf_that_cannot_be_read_has_no_text(owner: Principal, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (files.word("Grüße", "Second", table=[["a", "b"], ["1", ""]]), "Grüße\n\nSecond\n\na\tb\n1\nAfter the table.\n\n"),
+        (files.workbook(Sales=[["city", "n"], ["Oslo", 40], [], [None, 1.5]], No=[]), "# Sales\n\ncity\tn\nOslo\t40\n\t1.5\n\n# No\n\n\n"),
+        (files.slides("Hello", "Bye", notes="Smile."), "# Slide 1\n\nHello\n\n# Slide 2\n\nBye\n\nSmile.\n\n"),
+    ],
+    ids=["word", "excel", "powerpoint"],
+)
+async def test_office_documents_are_read_too(owner: Principal, data: bytes, text: str) -> None:
+    """UI-69."""
+    assert await attachments.text_of(await store(owner, data)) == text
+
+
+@pytest.mark.parametrize(("megabytes", "status"), [(5, "ready"), (600, "failed")])
+async def test_a_document_may_unfold_only_so_far(owner: Principal, tmp_path: Path, megabytes: int, status: str) -> None:
+    """UI-69: a small archive may hold gigabytes; the process that reads it has a limit of its own."""
+    path = tmp_path / "a.docx"
+    with zipfile.ZipFile(io.BytesIO(files.word("x"))) as small, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
+        for name in small.namelist():
+            with made.open(name, "w") as part:
+                part.write(small.read(name))
+                for _ in range(megabytes if name == "word/document.xml" else 0):
+                    part.write(b"<!--" + b" " * 1_048_576 + b"-->")
+    row = await store(owner, path.read_bytes())
+    assert row.size_bytes < 10_000_000
+    await attachments.text_of(row)
+    assert (await Attachment.objects.aget(pk=row.id)).text_status == status
+
+
+@pytest.mark.parametrize("data", [files.word("MARK"), files.workbook(Sheet=[["MARK"]]), files.slides("MARK")])
+async def test_a_document_cannot_read_our_files(owner: Principal, tmp_path: Path, data: bytes) -> None:
+    """R11.4 in spirit: a reference out of the document is not followed."""
+    secret, out = tmp_path / "secret", io.BytesIO()
+    secret.write_text("hidden")
+    entity = f'<!DOCTYPE x [<!ENTITY x SYSTEM "{secret.as_uri()}">]>'.encode()
+    with zipfile.ZipFile(io.BytesIO(data)) as plain, zipfile.ZipFile(out, "w") as made:
+        for name in plain.namelist():
+            content = plain.read(name)
+            if b"MARK" in content:
+                head, _, rest = content.partition(b"?>")
+                content = head + b"?>" + entity + rest.replace(b"MARK", b"[&x;]")
+            made.writestr(name, content)
+    text = await attachments.text_of(await store(owner, out.getvalue()))
+    assert text is None or ("hidden" not in text and "MARK" not in text)
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.4 broken", files.encrypted_pdf(), files.office("word"), files.office("xl"), files.office("ppt")])
+async def test_a_document_that_cannot_be_read_has_no_text(owner: Principal, data: bytes) -> None:
     row = await store(owner, data)
     assert await attachments.text_of(row) is None
     assert (await Attachment.objects.aget(pk=row.id)).text_status == "failed"
@@ -282,7 +331,7 @@ async def test_a_document_that_takes_too_long_is_given_up(monkeypatch: pytest.Mo
     path.write_bytes(files.pdf("x"))
     monkeypatch.setattr(extraction, "_TIME_LIMIT_S", 0.001)
     with pytest.raises(extraction.ExtractionError):
-        await extraction.text_of_pdf(path)
+        await extraction.text_of_document(path, "application/pdf")
 
 
 async def test_the_process_that_reads_strangers_files_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

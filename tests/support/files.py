@@ -4,7 +4,11 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 
+from docx import Document
+from openpyxl import Workbook
+from pptx import Presentation
 from pypdf import PdfWriter
 
 
@@ -32,6 +36,48 @@ def office(folder: str) -> bytes:
         archive.writestr("[Content_Types].xml", "<Types/>")
         archive.writestr("_rels/.rels", "<Relationships/>")
         archive.writestr(f"{folder}/document.xml", "<document/>")
+    return out.getvalue()
+
+
+def word(*paragraphs: str, table: list[list[str]] | None = None) -> bytes:
+    """A .docx with paragraphs, then a table, then one more paragraph."""
+    document = Document()
+    for text in paragraphs:
+        document.add_paragraph(text)
+    if table:
+        made = document.add_table(rows=0, cols=len(table[0]))
+        for row in table:
+            for cell, text in zip(made.add_row().cells, row, strict=True):
+                cell.text = text
+        document.add_paragraph("After the table.")
+    return _saved(document.save)
+
+
+def workbook(**sheets: list[list[object]]) -> bytes:
+    """An .xlsx with these sheets."""
+    made = Workbook()
+    made.remove(made.active)
+    for title, rows in sheets.items():
+        sheet = made.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    return _saved(made.save)
+
+
+def slides(*texts: str, notes: str = "") -> bytes:
+    """A .pptx with a text on each slide, and notes on the last."""
+    made = Presentation()
+    for text in texts:
+        slide = made.slides.add_slide(made.slide_layouts[6])
+        slide.shapes.add_textbox(0, 0, 100, 100).text_frame.text = text
+    if notes:
+        slide.notes_slide.notes_text_frame.text = notes
+    return _saved(made.save)
+
+
+def _saved(save: Callable[[io.BytesIO], object]) -> bytes:
+    out = io.BytesIO()
+    save(out)
     return out.getvalue()
 
 

@@ -56,7 +56,7 @@ async def _as_text(part: Part, path: str) -> Part:
     if filetypes.is_text(part["media_type"]):
         text = _decoded(content)
     else:
-        text = await _text_of_pdf(content) if part["media_type"] == filetypes.PDF else None
+        text = await _text_of_document(content, part["media_type"]) if extraction.is_readable(part["media_type"]) else None
     if text is None:
         raise _not_taken(path)
     return {"type": "file", "filename": part["filename"], "media_type": part["media_type"], "text": text}
@@ -69,11 +69,11 @@ def _decoded(content: bytes) -> str | None:
         return None
 
 
-async def _text_of_pdf(content: bytes) -> str | None:
-    with NamedTemporaryFile(suffix=".pdf") as file:
+async def _text_of_document(content: bytes, media_type: str) -> str | None:
+    with NamedTemporaryFile() as file:
         await asyncio.to_thread(Path(file.name).write_bytes, content)
         try:
-            return await extraction.text_of_pdf(Path(file.name))
+            return await extraction.text_of_document(Path(file.name), media_type)
         except extraction.ExtractionError:
             return None
 
