@@ -30,10 +30,10 @@ Moment = Annotated[datetime | None, BeforeValidator(empty_is_absent), BeforeVali
 
 
 class ScheduleChange(Shape):
-    """What is to be different: absent fields stay, null clears an optional one (AG-41)."""
+    """What is to be different: absent fields stay, null clears an optional one."""
 
-    name: str = Field(default="", min_length=1, max_length=100)
-    message: MessageText = ""
+    name: str = Field(default_factory=str, min_length=1, max_length=100)
+    message: MessageText = Field(default_factory=str)
     cron_expression: Text = Field(
         default=None, max_length=200, description="minute hour day-of-month month day-of-week; 0 and 7 are Sunday."
     )
@@ -57,7 +57,7 @@ class NewSchedule(ScheduleChange):
 
 
 class WebhookBody(Shape):
-    """What a caller of a webhook may say (AG-48)."""
+    """What a caller of a webhook may say."""
 
     context: str | None = Field(default=None, max_length=4000)
     metadata: dict[str, Any] | None = None
