@@ -11,14 +11,15 @@ from uuid import UUID
 
 from django.conf import settings
 
-from agents import directory
-from chat import approvals, bell, idempotency, process, records, recovery, store, turns
+from agents import directory, orphans
+from chat import approvals, bell, idempotency, process, records, recovery, store, toolrows, turns
 from chat.claims import RENEW_S
 from chat.eventlog import registry
 from chat.leases import leases
 
 logger = logging.getLogger("switchboard.housekeeping")
 _SECOND = 1.0
+_MINUTE, _DAY = 60.0, 86_400.0
 _SLICE = 200
 Step = Callable[[], Awaitable[None]]
 _tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = {}
@@ -30,7 +31,7 @@ def ensure() -> None:
     if loop in _tasks:
         return
     process.register()
-    work: list[Step] = [_checkpoints, _leases, _recovery, _catalog, *([_bell] if settings.REDIS_URL else [])]
+    work: list[Step] = [_checkpoints, _leases, _recovery, _catalog, _tidying, *([_bell] if settings.REDIS_URL else [])]
     _tasks.clear()
     _tasks[loop] = [loop.create_task(_for_ever(step)) for step in work]
 
@@ -105,6 +106,14 @@ async def _catalog() -> None:
     """Hears of agents published and keys revoked by other processes within two seconds, also without a turn (OAI-10)."""
     await asyncio.sleep(2 * _SECOND)
     await directory.moved()
+
+
+async def _tidying() -> None:
+    """Once a day, first a minute after the start: what nobody will look for again goes."""
+    await asyncio.sleep(_MINUTE)
+    await toolrows.purge()
+    await orphans.sweep()
+    await asyncio.sleep(_DAY)
 
 
 async def _bell() -> None:
