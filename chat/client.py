@@ -7,17 +7,41 @@ from typing import Any
 from agents.errors import SwitchboardError
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+DEPARTURE = "switchboard.departure"
+"""Where a server puts its connection's Departure into the scope of a request."""
 STALL_SECONDS = 30
 """A body that brings nothing for so long is cut (R12.1a)."""
+
+
+class Departure:
+    """A connection's end, told by a server that can say it; others leave each request to wait for it in a task."""
+
+    __slots__ = ("_listeners", "over")
+
+    def __init__(self) -> None:
+        self._listeners: set[Callable[[], None]] = set()
+        self.over = False
+
+    def add(self, listener: Callable[[], None]) -> None:
+        self._listeners.add(listener)
+
+    def discard(self, listener: Callable[[], None]) -> None:
+        self._listeners.discard(listener)
+
+    def tell(self) -> None:
+        self.over = True
+        for listener in list(self._listeners):
+            listener()
 
 
 class Client:
     """Reads the body once; then, when asked, watches for the disconnect and tells one listener."""
 
-    __slots__ = ("_on_gone", "_receive", "_task", "gone")
+    __slots__ = ("_departure", "_on_gone", "_receive", "_task", "gone")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, departure: Departure | None = None) -> None:
         self._receive = receive
+        self._departure = departure
         self._task: asyncio.Task[None] | None = None
         self._on_gone: Callable[[], None] | None = None
         self.gone = False
@@ -72,12 +96,19 @@ class Client:
         self._on_gone = on_gone
         if self.gone:
             on_gone()
+        elif self._departure is not None and self._departure.over:
+            self._left()
+        elif self._departure is not None:
+            self._departure.add(self._left)
         elif self._task is None:
             self._task = asyncio.create_task(self._wait())
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._left()
+
+    def _left(self) -> None:
         self.gone = True
         if self._on_gone is not None:
             self._on_gone()
@@ -85,6 +116,8 @@ class Client:
     def close(self) -> None:
         """Ends the watch. A streamed answer keeps its own watch and closes it at its end."""
         self._on_gone = None
+        if self._departure is not None:
+            self._departure.discard(self._left)
         if self._task is not None:
             self._task.cancel()
             self._task = None

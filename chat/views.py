@@ -18,7 +18,7 @@ from agents import directory
 from agents.access import ANONYMOUS, Principal
 from agents.authentication import authenticate
 from agents.errors import SwitchboardError
-from chat.client import Client, too_large
+from chat.client import DEPARTURE, Client, too_large
 from chat.errors import CatalogChanged
 from chat.jsonbody import parse_object
 
@@ -115,7 +115,7 @@ class WireView(APIView):
     envelope: Envelope = staticmethod(native_envelope)
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
-        client = Client(request.wire_receive)  # type: ignore[attr-defined]  # set by config.handler
+        client = Client(request.wire_receive, request.scope.get(DEPARTURE))  # type: ignore[attr-defined]  # set by config.handler
         try:
             return await self._checked(request, client, **kwargs)
         except SwitchboardError as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from chat.client import DEPARTURE, Departure
 from config.serving import (
     BODY_WINDOW_BYTES,
     BODY_WINDOW_S,
@@ -77,11 +78,13 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._departure = Departure()
         self._enter("head", HEAD_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._enter("idle", None)
         super().connection_lost(exc)
+        self._departure.tell()
 
     def data_received(self, data: bytes) -> None:
         if self._state == "idle":
@@ -98,6 +101,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._enter("body", BODY_WINDOW_S)
         super().on_headers_complete()
+        self.scope[DEPARTURE] = self._departure  # type: ignore[literal-required]  # ours, for chat.client
 
     def on_message_complete(self) -> None:
         self._enter("idle", None)
