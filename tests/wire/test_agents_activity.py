@@ -111,11 +111,12 @@ def test_a_call_is_seen_while_it_runs(guest: httpx.Client, site: LookUp) -> None
     assert (done["id"], done["started_at"], done["status"]) == (item["id"], item["started_at"], "completed")
 
 
-def test_a_call_that_was_cut_off_stays_on_record(guest: httpx.Client, site: LookUp) -> None:
-    """R9.1: it may have had effects; nobody knows whether it succeeded."""
+def test_a_call_that_was_cut_off_stays_on_record(guest: httpx.Client, site: LookUp, upstream: Any) -> None:
+    """R9.1: it may have had effects; nobody knows whether it succeeded. The next turn's model is told of no call without result (R9.2b)."""
+    name = f"cut-{uuid4()}"
     site.hold()
     with ThreadPoolExecutor(1) as threads:
-        threads.submit(ask, guest, calls({"hold": True}), agent="house", conversation_id=f"cut-{uuid4()}")
+        threads.submit(ask, guest, calls({"hold": True}), agent="house", conversation_id=name)
         run = until(lambda: (now := get(guest, PATH))["active_tool"] and now["timeline"][0])["execution_id"]
         assert guest.post(f"/api/executions/{run}/cancel").json()["status"] == "cancelled"
         site.release()
@@ -123,6 +124,8 @@ def test_a_call_that_was_cut_off_stays_on_record(guest: httpx.Client, site: Look
     assert (item["execution_id"], item["status"], item["success"], item["output_summary"]) == (run, "completed", None, None)
     call = get(guest, f"/api/executions/{run}")["tool_calls"][0]
     assert (call["id"], call["success"], call["output"]) == (item["id"], None, None)
+    assert ask(guest, "And now?", agent="house", conversation_id=name).status_code == 200
+    assert not [message for message in upstream.last["body"]["messages"] if message["role"] == "tool" or "tool_calls" in message]
 
 
 def test_a_call_that_waits_for_approval_does_not_run(owner: httpx.Client, site: LookUp) -> None:
