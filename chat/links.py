@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import F, Q
+from django.db.models.expressions import CombinedExpression
 from django.utils import timezone
 
 from agents import directory
@@ -114,13 +115,12 @@ async def give_message_back(link_id: UUID, *, is_first: bool) -> None:
 def _spend(link_id: UUID, is_first: bool) -> bool:
     """Increment and compare in one statement, so that parallel messages cannot slip through together."""
     left = Q(max_messages=None) | Q(max_messages__gt=F("total_messages"))
-    changes = {
-        "total_messages": F("total_messages") + 1,
-        "unique_visitors": F("unique_visitors") + is_first,
-        "last_used_at": timezone.now(),
-    }
-    return ShareToken.objects.filter(left, id=link_id).update(**changes) == 1
+    return ShareToken.objects.filter(left, id=link_id).update(**_counted(1, is_first), last_used_at=timezone.now()) == 1
 
 
 def _give_back(link_id: UUID, is_first: bool) -> None:
-    ShareToken.objects.filter(id=link_id).update(total_messages=F("total_messages") - 1, unique_visitors=F("unique_visitors") - is_first)
+    ShareToken.objects.filter(id=link_id).update(**_counted(-1, is_first))
+
+
+def _counted(step: int, is_first: bool) -> dict[str, CombinedExpression]:
+    return {"total_messages": F("total_messages") + step, "unique_visitors": F("unique_visitors") + (step if is_first else 0)}

@@ -14,7 +14,7 @@ from tests.support.server import Server
 
 AGENTS = """
 agents:
-  - {name: pub-open, display_name: Open, description: Answers all., provider: fake, model: fake, owner: owner, conversation_starters: [Hi there]}
+  - {name: pub-open, display_name: Open, description: Answers all., provider: fake, model: fake, owner: owner}
   - {name: pub-shared, provider: fake, model: fake, owner: owner, access: shared, shared_users: [guest]}
   - {name: pub-mail, provider: scripted, model: demo-fast, owner: owner, require_email: true}
   - {name: pub-off, provider: fake, model: fake, owner: owner, enabled: false}
@@ -119,5 +119,5 @@ def until(condition: Any, limit_s: float = 15) -> Any:
     give_up = time.monotonic() + limit_s
     while not (found := condition()):
         assert time.monotonic() < give_up, found
-        time.sleep(0.05)
+        time.sleep(0.25)  # a minute's look-ups are limited
     return found

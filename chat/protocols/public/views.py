@@ -142,7 +142,7 @@ async def begin(call: Call, link: Link, visitor: Visitor, asked: ChatRequest, bo
                 parts=({"type": "text", "text": asked.message}, *files.parts),
                 session=visitor.session,
                 timeout_s=settings.CHAT_REQUEST_TIMEOUT,
-                whole=form is None,
+                whole=form is None and not asked.async_mode,
                 keep_on_leave=True,
                 idempotency=claim,
                 labels={"email": visitor.email} if visitor.email else {},

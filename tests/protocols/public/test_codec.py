@@ -7,7 +7,8 @@ import pytest
 
 from agents.errors import CODES, SwitchboardError
 from chat.events import ReasoningDelta, TextDelta, TurnFailed
-from chat.protocols.public.answers import RenderedEncoder, VisitorEncoder, response_of, sentence_for, told
+from chat.protocols.public import answers
+from chat.protocols.public.answers import RenderedEncoder, VisitorEncoder, response_of, sentence_for
 from chat.protocols.public.codec import SENTENCES, veiled
 from tests.protocols import story
 from tests.support import golden
@@ -73,10 +74,10 @@ def test_refusals_tell_neither_rate_limits_nor_queues() -> None:
     error = SwitchboardError(
         "queue_full", retry_after_s=30, extra={"queue_length": 7, "execution_id": "x"}, headers={"x-ratelimit-limit-requests": "5"}
     )
-    seen = told(error)
+    seen = answers.told(error)
     assert (seen.status, seen.code, seen.message, seen.retry_after_s) == (429, "queue_full", SENTENCES["queue_full"], 30)
     assert (seen.extra, seen.headers) == ({"execution_id": "x"}, {})
-    assert told(SwitchboardError("timeout", "longer than 300 seconds")).message == SENTENCES["timeout"]
+    assert answers.told(SwitchboardError("timeout", "longer than 300 seconds")).message == SENTENCES["timeout"]
 
 
 def test_every_sentence_is_of_a_known_code() -> None:
