@@ -20,6 +20,8 @@ _EXPOSED = (
     "x-switchboard-agent", "x-switchboard-ignored", "retry-after", "idempotent-replayed",
     *(f"x-ratelimit-{part}-{what}" for what in ("requests", "tokens") for part in ("limit", "remaining", "reset")),
 )  # fmt: skip
+_SITE_EXPOSED = ("link", "location")
+"""Where the next page of a list is (AG-5), and where to look for what was begun (AG-30)."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 MIDDLEWARE = "corsheaders.middleware.CorsMiddleware"
 
@@ -27,7 +29,7 @@ MIDDLEWARE = "corsheaders.middleware.CorsMiddleware"
 def settings_for(origins: str, *, openai_only: bool = False) -> dict[str, Any]:
     """CORS_* settings for a comma list of exact origins, `*` and `~regex`; {} when it is empty: CORS off. Raises ValueError.
 
-    `openai_only`: the methods and request headers of the OpenAI wire, without those that only other wires need.
+    `openai_only`: the methods and headers of the OpenAI wire, without those that only other wires need.
     """
     entries = [entry for part in origins.split(",") if (entry := part.strip())]
     if not entries:
@@ -39,7 +41,7 @@ def settings_for(origins: str, *, openai_only: bool = False) -> dict[str, Any]:
         "CORS_ALLOWED_ORIGIN_REGEXES": [_pattern(entry[1:]) for entry in entries if entry.startswith("~")],
         "CORS_ALLOW_METHODS": ["GET", "POST", "OPTIONS", *([] if openai_only else ["PUT", "PATCH", "DELETE"])],
         "CORS_ALLOW_HEADERS": [*_REQUEST_HEADERS, *(() if openai_only else _SITE_REQUEST_HEADERS)],
-        "CORS_EXPOSE_HEADERS": list(_EXPOSED),
+        "CORS_EXPOSE_HEADERS": [*_EXPOSED, *(() if openai_only else _SITE_EXPOSED)],
         "CORS_PREFLIGHT_MAX_AGE": 86_400,
         "CORS_ALLOW_CREDENTIALS": False,
     }
