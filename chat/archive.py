@@ -4,7 +4,7 @@ A page of messages across conversations is made turn by turn, newest turn first,
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -56,13 +56,19 @@ class Page(Generic[T]):
 
 def sessions(shelf: Shelf, *, limit: int, before: UUID | None = None, status: str | None = None, search: str = "") -> Page[ChatSession]:
     """Newest `last_message_at` first. Raises NotThere."""
-    rows = shelf.sessions().order_by("-last_message_at", "-id")
+    rows = shelf.sessions().order_by("-last_message_at", "-id").select_related("owner")
     if before is not None:
         rows = _older(rows, _at(shelf.sessions(), before))
-    if status is not None:
-        rows = rows.filter(status=status)
-    rows = rows.select_related("owner")
-    return _searched(rows, search, limit) if search else _page(list(rows[: limit + 1]), limit)
+    states = (status,) if status else ChatSession.Status.values if shelf.owner_id is not None else ()
+    return _searched(rows, states, search, limit) if search else _page(_newest(rows, states, limit + 1), limit)
+
+
+def _newest(rows: "QuerySet[ChatSession]", states: Sequence[str], count: int) -> list[ChatSession]:
+    """An owner's conversations lie in the index by their state, then by time: those of several states are merged here."""
+    if not states:
+        return list(rows[:count])
+    found = [row for state in states for row in rows.filter(status=state)[:count]]
+    return sorted(found, key=lambda row: (row.last_message_at, row.id), reverse=True)[:count]
 
 
 def _at(rows: "QuerySet[T]", row_id: UUID) -> T:
@@ -83,28 +89,29 @@ def _older(rows: "QuerySet[ChatSession]", last: ChatSession) -> "QuerySet[ChatSe
     return rows.filter(exactly, last_message_at__lte=last.last_message_at)
 
 
-def _searched(rows: "QuerySet[ChatSession]", search: str, limit: int) -> Page[ChatSession]:
+def _searched(rows: "QuerySet[ChatSession]", states: Sequence[str], search: str, limit: int) -> Page[ChatSession]:
     """Conversations whose title or text has the words, from the newest on, as far as one look goes."""
     found: list[ChatSession] = []
     last: ChatSession | None = None
-    for batch in _batches(rows):
+    for batch in _batches(rows.select_related(None).only("id", "last_message_at"), states):
         found += rows.filter(_says(search), id__in=[row.id for row in batch])
         last = batch[-1]
         if len(found) > limit:
             return _page(found, limit)
-    return Page(rows=found, before=last.id if last is not None and _older(rows, last).exists() else None)
+    more = last is not None and bool(_newest(_older(rows, last), states, 1))
+    return Page(rows=found, before=last.id if last is not None and more else None)
 
 
-def _batches(rows: "QuerySet[ChatSession]") -> Iterator[list[ChatSession]]:
-    until, slim = time.monotonic() + SEARCH_S, rows.select_related(None).only("id", "last_message_at")
-    batch = list(slim[:SEARCHED_AT_ONCE])
+def _batches(rows: "QuerySet[ChatSession]", states: Sequence[str]) -> Iterator[list[ChatSession]]:
+    until = time.monotonic() + SEARCH_S
+    batch = _newest(rows, states, SEARCHED_AT_ONCE)
     for _ in range(MAX_SEARCHED // SEARCHED_AT_ONCE):
         if not batch:
             return
         yield batch
         if time.monotonic() > until:
             return
-        batch = list(_older(slim, batch[-1])[:SEARCHED_AT_ONCE])
+        batch = _newest(_older(rows, batch[-1]), states, SEARCHED_AT_ONCE)
 
 
 def _says(search: str) -> Q:
@@ -157,20 +164,38 @@ def runs_of(rows: Iterable[Message]) -> Runs:
 # Messages across conversations
 
 
-def recent(shelf: Shelf, *, limit: int, before: UUID | None = None) -> Page[Message]:
-    """Newest first; each brings its conversation and its owner. Raises NotThere."""
-    turns = shelf.turns().order_by("-created_at", "-id").only("id", "created_at")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History(Page[Message]):
+    """Messages across conversations, newest first; each brings its conversation and its owner."""
+
+    runs: Runs
+
+
+def recent(shelf: Shelf, *, limit: int, before: UUID | None = None) -> History:
+    """Of a turn the answer comes before the question, as it was said later. Raises NotThere."""
+    turns = shelf.turns().order_by("-created_at", "-id").only(*MEASURES, "created_at")
     last: Message | None = None
     if before is not None:
         last = _at(Message.objects.filter(session__in=shelf.sessions()), before)
         turns = _not_newer(turns, _at(shelf.turns(), last.execution_id or ROOT))
+    found, runs = _read(turns, last, limit)
+    page = _page(found, limit)
+    _bring_sessions(page.rows)
+    return History(rows=page.rows, before=page.before, runs=runs)
+
+
+def _read(turns: "QuerySet[Execution]", last: Message | None, limit: int) -> tuple[list[Message], Runs]:
+    """One message more than fits, if there is one; most turns have two."""
     found: list[Message] = []
-    batch = list(turns[: limit + 1])
-    while batch and len(found) <= limit:
+    runs: dict[UUID, Execution] = {}
+    while len(found) <= limit:
+        batch = list(turns[: (limit - len(found)) // 2 + 2])
+        if not batch:
+            break
         found += _messages_of(batch, last)
-        newest_left = _not_newer(turns, batch[-1]).exclude(id=batch[-1].id)
-        batch = list(newest_left[: limit + 1]) if len(batch) > limit and len(found) <= limit else []
-    return _page(found, limit)
+        runs |= {turn.id: turn for turn in batch}
+        turns = _not_newer(turns, batch[-1]).exclude(id=batch[-1].id)
+    return found, runs
 
 
 def _not_newer(turns: "QuerySet[Execution]", last: Execution) -> "QuerySet[Execution]":
@@ -181,10 +206,18 @@ def _not_newer(turns: "QuerySet[Execution]", last: Execution) -> "QuerySet[Execu
 def _messages_of(turns: list[Execution], last: Message | None) -> list[Message]:
     """Messages of these turns in their order, of each the newest first; of the turn of `last` only what was before it."""
     place = {turn.id: index for index, turn in enumerate(turns)}
-    rows = Message.objects.filter(execution_id__in=place, active=True).select_related("session__owner")
+    rows = Message.objects.filter(execution_id__in=place, active=True).order_by()
     if last is not None:
         rows = rows.exclude(execution_id=last.execution_id, position__gte=last.position)
     return sorted(rows, key=lambda row: (place[row.execution_id], -row.position) if row.execution_id else (0, 0))
+
+
+def _bring_sessions(rows: Iterable[Message]) -> None:
+    """Apart: joined, a large page makes PostgreSQL read all conversations there are."""
+    known = ChatSession.objects.select_related("owner").only("agent_name", "owner__email")
+    sessions = known.in_bulk({row.session_id for row in rows})
+    for row in rows:
+        row.session = sessions[row.session_id]
 
 
 # Branches

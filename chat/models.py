@@ -58,7 +58,7 @@ class ChatSession(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["namespace", "name"], name="one_conversation_per_name")]
         indexes = [
-            models.Index(fields=["owner", "agent", "-last_message_at"], name="session_list"),
+            models.Index(fields=["owner", "agent", "status", "-last_message_at"], name="session_list"),
             models.Index(fields=["agent", "-last_message_at"], name="session_list_manager"),
         ]
 

@@ -30,15 +30,10 @@ class PersistentView(AgentRoute):
         everybody = choice_of(call, "user_filter", ("true", "false")) == "false"
         call.principal.check_scope("read")
         agent = await agent_named(call.principal, name)
-        found, runs = await page(_recent, shelf_for(call.principal, agent, everybody=everybody), limit, before)
-        shown = [message_view(row, row.session, runs) for row in found.rows]
+        found = await page(archive.recent, shelf_for(call.principal, agent, everybody=everybody), limit=limit, before=before)
+        shown = [message_view(row, row.session, found.runs) for row in found.rows]
         body = {"agent_name": agent.name, "message_count": len(shown), "messages": shown}
         return respond(body, headers=next_link(call, found.before))
-
-
-def _recent(shelf: archive.Shelf, limit: int, before: Any) -> Any:
-    found = archive.recent(shelf, limit=limit, before=before)
-    return found, archive.runs_of(found.rows)
 
 
 class HistoryView(AgentRoute):
