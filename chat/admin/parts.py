@@ -54,11 +54,12 @@ def _block(part: Part) -> Block | None:
 
 def _call(part: Part) -> Block:
     outcome = readable(part.get("error") or part.get("output")) if "ok" in part else None
+    cut_off = "called_s" in part and "ok" not in part
     return Block(
         kind="call",
         title=part.get("name", "") + (" (the caller's)" if part.get("client") else ""),
         arguments=readable(part.get("arguments", {})),
-        outcome=outcome,
-        ok=bool(part.get("ok", True)),
+        outcome="The run was stopped before it answered." if cut_off else outcome,
+        ok=bool(part.get("ok", not cut_off)),
         took=duration(part["duration_ms"]) if "duration_ms" in part else "",
     )

@@ -47,6 +47,13 @@ def test_what_was_saved_of_an_interrupted_run_is_shown(owners: Client, run: Exec
     assert "Half a" in html_of(owners, row_url(run))
 
 
+def test_a_call_that_was_cut_off_is_told_as_such(owners: Client, run: Execution) -> None:
+    """R9.1: the run was stopped while its tool ran."""
+    call = {"type": "tool", "call_id": "srv_2", "name": "send_mail", "arguments": {}, "client": False, "called_s": 1.0, "duration_ms": 7}
+    Execution.objects.filter(pk=run.pk).update(session=None, steps=[{"step": 1, "model": "demo-model", "parts": [call]}])
+    assert "The run was stopped before it answered." in html_of(owners, row_url(run))
+
+
 def test_the_error_detail_is_for_managers(owners: Client, run: Execution) -> None:
     """R3.3: callers never see it; this page is only for managers."""
     changes = {
