@@ -281,6 +281,28 @@ def test_terminating_stops_this_run_alone(guest: httpx.Client, site: LookUp) -> 
     assert terminate(guest, stopped) == "already_finished"
 
 
+@pytest.mark.redis
+@pytest.mark.postgres
+def test_lists_and_stops_over_two_processes(redis_pg_servers: tuple[Server, Server]) -> None:
+    """Issue 3, acceptance 1: on PostgreSQL the same; a run of one process is listed, followed and stopped from the other (R12.4)."""
+    path = "/api/agents/private/executions"
+    with clients.http(redis_pg_servers[0], "guest") as here, clients.http(redis_pg_servers[1], "guest") as there:
+        runs = [said(here, agent="private") for _ in range(3)][::-1]
+        first = there.get(path, params={"limit": 2, "status": "success"})
+        assert ids(first.json()) == runs[:2]
+        assert ids(there.get(first.links["next"]["url"]).json())[0] == runs[2]
+        assert ids(get(there, path, since=first.json()[0]["started_at"])) == runs[:1]
+        assert there.get(path, params={"before": str(uuid4())}).status_code == 422
+        endless = orjson.dumps({"endless": True, "delay_ms": 20}).decode()
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(ask, here, endless, agent="private", conversation_id=f"stop-{uuid4()}")
+            (run,) = until(lambda: get(there, f"{path}/running")["executions"])
+            live = until(lambda: get(there, f"{path}/{run['id']}/log")["log"])
+            assert live[0]["subtype"] == "init"
+            assert terminate(there, run["id"], "private") == "terminated"
+        assert get(here, f"{path}/{run['id']}")["status"] == "cancelled"
+
+
 # Who may
 
 ROUTES = [("GET", ""), ("GET", "/running"), ("GET", "/ID"), ("GET", "/ID/log"), ("GET", "/ID/stream"), ("POST", "/ID/terminate")]
