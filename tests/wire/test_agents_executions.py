@@ -293,9 +293,9 @@ def test_lists_and_stops_over_two_processes(redis_pg_servers: tuple[Server, Serv
         assert ids(there.get(first.links["next"]["url"]).json())[0] == runs[2]
         assert ids(get(there, path, since=first.json()[0]["started_at"])) == runs[:1]
         assert there.get(path, params={"before": str(uuid4())}).status_code == 422
-        endless = orjson.dumps({"endless": True, "delay_ms": 20}).decode()
+        silent = orjson.dumps({"hang": True}).decode()
         with ThreadPoolExecutor(1) as threads:
-            threads.submit(ask, here, endless, agent="private", conversation_id=f"stop-{uuid4()}")
+            threads.submit(ask, here, silent, agent="private", conversation_id=f"stop-{uuid4()}")
             (run,) = until(lambda: get(there, f"{path}/running")["executions"])
             live = until(lambda: get(there, f"{path}/{run['id']}/log")["log"])
             assert live[0]["subtype"] == "init"
