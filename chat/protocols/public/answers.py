@@ -15,8 +15,8 @@ from chat.streamjson import Encoder, Form
 
 _HEADERS = frozenset(("x-should-retry", "x-execution-id", "allow"))
 """What else a refusal of the spine carries tells limits."""
-_REST = 20
-"""Rendering takes at most one part in so many of a stream's time."""
+_CHEAP_S, _REST, _LONGEST_REST_S = 0.005, 20, 0.25
+"""A text that is dear to render rests, so that one stream takes a twentieth of the process at most; never for long."""
 
 
 def told(error: SwitchboardError) -> SwitchboardError:
@@ -103,8 +103,8 @@ class RenderedEncoder(VisitorEncoder):
             return []
         begun = time.monotonic()
         first, blocks = self._texts[self._open].changed()
-        now = time.monotonic()
-        self._stale, self._next_s = False, now + (now - begun) * _REST
+        cost_s = time.monotonic() - begun
+        self._stale, self._next_s = False, begun + (min(cost_s * _REST, _LONGEST_REST_S) if cost_s > _CHEAP_S else 0)
         return [_frame({"type": "rendered", "block": self._open, "from": first, "html": blocks})]
 
 

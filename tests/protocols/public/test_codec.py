@@ -126,9 +126,9 @@ def test_tools_are_told_when_they_begin_and_when_they_end() -> None:
 
 
 def test_costly_rendering_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes at most a twentieth of a stream's time; what was left out comes with the end."""
-    clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr("chat.protocols.public.answers.time.monotonic", lambda: float(next(clock)))
+    """What is dear rests; what was left out meanwhile comes with the end."""
+    clock = iter(number / 100 for number in range(10_000))
+    monkeypatch.setattr("chat.protocols.public.answers.time.monotonic", lambda: next(clock))
     encoder = RenderedEncoder(SESSION)
     pieces = [encoder.encode(story.numbered(TextDelta(1, f"{number} "), first=number)) for number in range(1, 9)]
     assert [b"rendered" in piece for piece in pieces] == [True, *[False] * 7]
