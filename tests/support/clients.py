@@ -32,6 +32,11 @@ def http(server: Server, person: str | None = "owner", **headers: str) -> httpx.
     return httpx.Client(base_url=server.base_url, headers={**credentials, **headers}, timeout=TIMEOUT_S)
 
 
+def http_of(client: httpx.Client) -> httpx.Client:
+    """Another client with the same credentials, for what happens at the same time."""
+    return httpx.Client(base_url=client.base_url, headers=client.headers, timeout=TIMEOUT_S)
+
+
 def token(server: Server, person: str = "owner", **fields: str) -> str:
     """A JWT of `person`, from `POST /api/token`."""
     with http(server, None) as client:
