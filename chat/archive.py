@@ -39,7 +39,8 @@ class Shelf:
         return rows if self.owner_id is None else rows.filter(owner_id=self.owner_id)
 
     def turns(self) -> "QuerySet[Execution]":
-        rows = Execution.objects.filter(agent_id=self.agent_id, session__isnull=False)
+        """Runs that may have messages: turns of conversations, and tasks whose answer was saved in one."""
+        rows = Execution.objects.filter(Q(session__isnull=False) | Q(work__save=True), agent_id=self.agent_id)
         return rows if self.owner_id is None else rows.filter(owner_id=self.owner_id)
 
 

@@ -16,7 +16,7 @@ from chat.cancelling import cancel
 from chat.errors import TurnError
 from chat.eventlog import registry
 from chat.leases import leases
-from chat.models import Approval, ChatSession, Execution
+from chat.models import Approval, ChatSession, Execution, Message
 from chat.store import run
 
 _OPEN = ("queued", "running", "paused")
@@ -49,16 +49,17 @@ def _open_runs(session_id: UUID) -> list[UUID]:
 
 @transaction.atomic
 def _wipe(session_id: UUID) -> list[UUID] | None:
-    """The runs it had, newest first; None, and nothing is changed, while one is open."""
+    """Its runs, newest first, and tasks that were saved there; None, and nothing is changed, while a run is open."""
     session = ChatSession.objects.select_for_update().filter(id=session_id).first()
     if session is None:
         return []
     runs = Execution.objects.filter(session_id=session_id)
     if runs.filter(status__in=_OPEN).exists():
         return None
-    ids = list(runs.order_by("-created_at").values_list("id", flat=True))
+    saved = Message.objects.filter(session_id=session_id, source="task").values_list("execution_id", flat=True)
+    ids = [*runs.order_by("-created_at").values_list("id", flat=True), *filter(None, saved)]
     _wipe_steps(ids)
-    runs.update(**_TEXTS)
+    Execution.objects.filter(id__in=ids).update(**_TEXTS)
     Approval.objects.filter(execution__in=ids).update(arguments={}, decided_arguments=None, reason="")
     records.vacuum_checkpoints(ids)
     session.delete()

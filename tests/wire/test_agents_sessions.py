@@ -1,6 +1,7 @@
 """Agents, sessions and history against a live server: who may, bad input, pages, branches (AG-2 … AG-5, AG-22 … AG-26)."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -476,17 +477,24 @@ def test_a_deleted_session_is_gone(owner: httpx.Client) -> None:
 def test_deleting_stops_the_running_turn(owner: httpx.Client) -> None:
     """AG-22, R6.5: also one that waits for its place."""
     session_id = fresh(owner)
-    with streamed(owner, script(endless=True, chunks=500, delay_ms=20), session_id=session_id) as response:
-        lines = response.iter_lines()
+    with ThreadPoolExecutor(1) as pool, streamed(owner, script(chunks=500, delay_ms=20), session_id=session_id) as first:
+        lines = first.iter_lines()
         next(lines)
-        with streamed(owner, "Second", session_id=session_id) as waiting:
-            assert owner.delete(path("chatter", "chat", "sessions", session_id)).status_code == 204
-            runs = [each.headers["x-execution-id"] for each in (response, waiting)]
-            ends = [orjson.loads(list(each)[-1]) for each in (lines, waiting.iter_lines())]
-    assert [end["subtype"] for end in ends] == ["cancelled", "cancelled"]
+        second = pool.submit(ask, owner, "Second", session_id=session_id)
+        runs = until(lambda: two_of(owner, session_id))
+        assert owner.delete(path("chatter", "chat", "sessions", session_id)).status_code == 204
+        assert orjson.loads(list(lines)[-1])["subtype"] == "cancelled"
+        assert (second.result().status_code, second.result().json()["code"]) == (409, "cancelled")
     for run in runs:
-        assert until(lambda run=run: owner.get(f"/api/executions/{run}").json()["status"]) == "cancelled"
+        assert owner.get(f"/api/executions/{run}").json()["status"] == "cancelled"
         assert "tok tok" not in owner.get(f"/api/executions/{run}").text
+
+
+def two_of(client: httpx.Client, session_id: str) -> list[str] | None:
+    """Both open runs of the conversation, once they are there."""
+    rows = client.get(path("chatter", "executions", "running")).json()["executions"]
+    found = [row["id"] for row in rows if row["session_id"] == session_id]
+    return found if len(found) == 2 else None
 
 
 # Branches

@@ -161,7 +161,7 @@ def test_every_code_of_ours_has_a_name_on_this_wire() -> None:
     """No code of another wire leaks: what is not in the contract's table can't be raised on this one's paths."""
     elsewhere = {"validation_error", "manager_required", "not_an_approver", "already_decided", "conversation_agent_mismatch"}
     elsewhere |= {"agent_not_found", "session_not_found", "execution_not_found", "approval_not_found", "attachment_not_found"}
-    elsewhere |= {"client_left", "approval_expired", "circuit_open"}
+    elsewhere |= {"client_left", "approval_expired", "circuit_open", "message_not_found", "model_not_allowed"}
     assert elsewhere | {row[0] for row in ENVELOPES} >= {code for code, (status, _) in CODES.items() if status != 402}
 
 
