@@ -18,6 +18,11 @@ from chat.watching import log_for
 logger = logging.getLogger("switchboard.live")
 
 
+CROWD = 32
+GATHERING_S, LONGEST_GATHERING_S = 0.0008, 0.1
+"""For each watcher, and at most: a hundred see twelve texts a second of any turn, and cost as much as two or three."""
+
+
 class Teller(Protocol):
     """A run's events in one form, kept folded; gives what is to be handed on, nothing for events that this form does not show."""
 
@@ -153,9 +158,16 @@ class Reading:
             while (batch := await follower.next()) is not None:
                 if batch:
                     self._tell(batch)
+                    await self._gather()
         finally:
             follower.close()
         self._end()
+
+    async def _gather(self) -> None:
+        """What a crowd is told is gathered for a moment that grows with it, so that each send carries more instead of costing more."""
+        watchers = sum(map(len, self._watchers.values()))
+        if watchers >= CROWD:
+            await asyncio.sleep(min(LONGEST_GATHERING_S, watchers * GATHERING_S))
 
     def _tell(self, batch: Batch) -> None:
         self._seq = batch[-1].seq

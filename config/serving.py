@@ -31,8 +31,8 @@ KEEP_ALIVE_S = 75
 LAST_BYTES_S = 2.0
 """After the application has ended its turns: for answers that are still being written."""
 PING_S = 20
-WEBSOCKET_BYTES = 1_048_576
-"""WS-67: above the websocket wire's own limit, which answers properly."""
+WEBSOCKET_BYTES = int(settings.WS_MAX_FRAME_BYTES) + 48_576
+"""WS-67: above the websocket wire's own limit, which answers properly; daphne's two options and uvicorn's follow it."""
 
 _LISTEN = re.compile(r"(?:\[([0-9a-fA-F:.%]+)\]|([^\[\]:\s]*)):(\d{1,5})\Z")
 _UPLOADS = ("/admin/", "/attachment/", "/knowledge/")

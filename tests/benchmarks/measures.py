@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from tests.benchmarks import stored, workload
+from tests.benchmarks import sockets, stored, workload
 from tests.benchmarks.processes import Mode, Site, Target
 from tests.benchmarks.report import Report, at_least, at_most
 from tests.support.server import ServerKind
@@ -148,6 +148,9 @@ MEASURES: Mapping[str, Callable[[Bench], None]] = {
     "open200": open_200,
     "open1000": open_1000,
     "open5000": open_5000,
+    "idlesockets": sockets.idle_sockets,
+    "busysockets": sockets.busy_sockets,
+    "crowd": sockets.crowd_of_sockets,
     "history": history,
     "sessions": sessions,
 }

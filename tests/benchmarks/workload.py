@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,9 +106,14 @@ def streams(target: Target, count: int, gap_ms: int, *, ramp_s: float, window_s:
     return Streams(on_time=told["on_time"], cores=cpu_s / window_s, rss_bytes=rss_bytes, **lags)
 
 
-def run(target: Target, job: dict[str, Any]) -> tuple[dict[str, Any], float, int]:
-    """The load's last line, the server's CPU seconds between its `start` and `end`, and its resident bytes then."""
-    command = [sys.executable, "-m", "tests.benchmarks.load"]
+def run(
+    target: Target, job: dict[str, Any], *, module: str = "tests.benchmarks.load", each: Callable[[], None] | None = None
+) -> tuple[dict[str, Any], float, int]:
+    """The load's last line, the server's CPU seconds between its `start` and `end`, and its resident bytes then.
+
+    `each` is called at every line of the load.
+    """
+    command = [sys.executable, "-m", module]
     cpu_s: dict[str, float] = {}
     rss_bytes, told = 0, {}
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -118,6 +124,8 @@ def run(target: Target, job: dict[str, Any]) -> tuple[dict[str, Any], float, int
         for line in process.stdout:
             told = orjson.loads(line)
             cpu_s[told["phase"]] = target.cpu_s()
+            if each is not None:
+                each()
             rss_bytes = target.rss_bytes() if told["phase"] == "end" else rss_bytes
     if process.returncode:
         raise RuntimeError(f"the load on {target.name} ended with {process.returncode}; its error is above")

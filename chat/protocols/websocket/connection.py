@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -58,8 +57,8 @@ class Connection:
         self._bucket: Bucket | None = None
         self._faults: Strikes | None = None
         self._warnings: Strikes | None = None
-        self._jobs: deque[asyncio.Task[None]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._jobs: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] | None = None
         self._goodbye: asyncio.Task[None] | None = None
 
     # Sending
@@ -139,21 +138,21 @@ class Connection:
 
     # Work
 
-    def work(self, job: Coroutine[Any, Any, None], jobs: "deque[asyncio.Task[None]] | None" = None) -> None:
+    def work(self, job: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Runs something beside the reading; it ends with the connection."""
+        if self._tasks is None:
+            self._tasks = set()
         task = asyncio.get_running_loop().create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if jobs is not None:
-            jobs.append(task)
+        return task
 
     async def in_order(self, job: Coroutine[Any, Any, None]) -> None:
         """Runs jobs one after the other, beside the reading. Waits only when many are under way: then reading waits as well."""
-        while self._jobs and self._jobs[0].done():
-            self._jobs.popleft()
+        self._jobs = [task for task in self._jobs if not task.done()]
         if len(self._jobs) >= MAX_JOBS:
             await asyncio.wait([self._jobs[0]])
-        self.work(_after(self._jobs[-1] if self._jobs else None, job), self._jobs)
+        self._jobs.append(self.work(_after(self._jobs[-1] if self._jobs else None, job)))
 
     def is_busy(self) -> bool:
         """Whether a run goes on that it began or watches."""
@@ -161,8 +160,9 @@ class Connection:
 
     def leave(self) -> None:
         """The socket is gone, and all that served it; its turns go on (WS-65)."""
-        for task in list(self._tasks):
+        for task in list(self._tasks or ()):
             task.cancel()
+        self._goodbye = None
         self.outbox.abandon()
         for watch in list(self.watches.values()):
             watch.leave()

@@ -110,6 +110,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is untyped
             await clienttools.lost(connection)
         if self.counted is not None:
             await counting.leave(*self.counted)
+        self.__dict__.clear()  # no cycle stays behind
 
 
 async def no_such_socket(scope: Mapping[str, Any], receive: Any, send: Any) -> None:

@@ -5,8 +5,9 @@ When it is over half full, adjacent text of a run is merged. Full for ten second
 
 import asyncio
 import time
+import types
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from django.conf import settings
@@ -33,7 +34,7 @@ class Outbox:
     def __init__(self, send: Send, mode: Mode, on_slow: Callable[[], None], hang_up: Callable[[], None]) -> None:
         self.mode: Mode = mode
         self._send, self._on_slow, self._hang_up = send, on_slow, hang_up
-        self._queue: deque[tuple[Frame, int]] = deque()
+        self._queue: deque[tuple[Frame, int]] | None = None
         self._size = 0
         self._task: asyncio.Task[None] | None = None
         self._full: asyncio.TimerHandle | None = None
@@ -45,21 +46,18 @@ class Outbox:
         """Queues a frame; one for a connection that is closing is dropped: it can be resumed."""
         if self._closing:
             return
-        if self._over(0.5) and self._merge(frame):
-            return
-        size = len(frame.encoded(self.mode))
-        self._queue.append((frame, size))
-        self._size += size
-        self._watch()
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._write())
+            self._send_now(frame)
+        elif not (self._over(0.5) and self._merge(frame)):
+            self._append(frame, len(frame.encoded(self.mode)))
+            self._watch()
 
     def close(self, code: int, last: Frame | None = None, *, drop: bool = False) -> asyncio.Task[None]:
         """Sends what waits (`drop`: not even that), then `last`, then closes. Done when that has happened, or the client is gone."""
         if drop:
-            self._queue.clear()
+            self._queue = None
         if last is not None and not self._closing:
-            self._queue.append((last, 0))
+            self._append(last, 0)
         self._closing = True
         self._forget_full()
         writer, self._task = self._task, None
@@ -69,14 +67,27 @@ class Outbox:
     def abandon(self) -> None:
         """The client is gone."""
         self._closing = True
-        self._queue.clear()
+        self._queue = None
         self._forget_full()
+        self._on_slow = self._hang_up = _nothing  # no cycle stays behind
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
-    async def _write(self) -> None:
+    def _send_now(self, frame: Frame) -> None:
+        """Nothing waits: the frame is on its way without a task, unless the transport (or the pace) makes it wait."""
+        writing = self._write(frame, len(frame.encoded(self.mode)))
         try:
+            waiting = writing.send(None)
+        except StopIteration:
+            return
+        self._task = asyncio.get_running_loop().create_task(_go_on(writing, waiting))
+
+    async def _write(self, frame: Frame, size: int) -> None:
+        """Sends the frame, then what was queued meanwhile."""
+        try:
+            await self._pace(size)
+            await self._send(_message(frame, self.mode))
             while self._queue:
                 frame, size = self._queue.popleft()
                 self._size -= size
@@ -85,9 +96,9 @@ class Outbox:
                 if self._full is not None and not self._over(1.0):
                     self._forget_full()
         except OSError:
-            self._queue.clear()  # the client left; its disconnect is on the way
+            pass  # the client left; its disconnect is on the way
         if not self._closing:
-            self._task = None
+            self._task = self._queue = None
 
     async def _pace(self, size: int) -> None:
         now = time.monotonic()
@@ -109,10 +120,16 @@ class Outbox:
                     await self._send(_message(self._queue.popleft()[0], self.mode))
                 await self._send({"type": "websocket.close", "code": code})
         except TimeoutError:
-            self._queue.clear()
             self._hang_up()
         except OSError:
-            self._queue.clear()
+            pass  # the client left
+        self._queue = None
+
+    def _append(self, frame: Frame, size: int) -> None:
+        if self._queue is None:  # an idle connection has none
+            self._queue = deque()
+        self._queue.append((frame, size))
+        self._size += size
 
     def _merge(self, frame: Frame) -> bool:
         if not self._queue:
@@ -128,7 +145,7 @@ class Outbox:
         return True
 
     def _over(self, share: float) -> bool:
-        return len(self._queue) > share * settings.WS_MAX_UNSENT_FRAMES or self._size > share * settings.WS_MAX_UNSENT_BYTES
+        return len(self._queue or ()) > share * settings.WS_MAX_UNSENT_FRAMES or self._size > share * settings.WS_MAX_UNSENT_BYTES
 
     def _watch(self) -> None:
         if self._over(2.0):
@@ -140,6 +157,25 @@ class Outbox:
         if self._full is not None:
             self._full.cancel()
             self._full = None
+
+
+@types.coroutine
+def _go_on(begun: Coroutine[Any, Any, None], waiting: Any) -> Generator[Any, Any, None]:
+    """Lets a task go on with a coroutine that was begun without one and now waits (as the eager tasks of Python 3.12 do)."""
+    try:
+        while True:
+            try:
+                result = yield waiting
+            except BaseException as error:  # a cancellation, passed on to where it belongs
+                waiting = begun.throw(error)
+            else:
+                waiting = begun.send(result)
+    except StopIteration:
+        return
+
+
+def _nothing() -> None:
+    """Nobody is to be told any more."""
 
 
 def _message(frame: Frame, mode: Mode) -> dict[str, Any]:
