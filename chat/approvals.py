@@ -178,10 +178,17 @@ async def _go_on_later(turn: "turns.Turn", row: Execution) -> None:
 
 
 async def _go_on(turn: "turns.Turn", row: Execution) -> None:
-    """paused -> running by compare-and-set, with the lock held; whoever comes second gives it back."""
-    turn.entered = True
-    if not await run(_to_running, row.id):
-        await leases.exit(row.id, real_tokens=0)
+    """paused -> running by compare-and-set, with the lock held; whoever comes second gives it back.
+
+    So does a process that ends: what was decided is found by the next one (revive), and nothing is begun to be interrupted.
+    """
+    turn.entered, moved = True, False
+    try:
+        moved = not process.is_closing() and await run(_to_running, row.id)
+    finally:
+        if not moved:
+            await leases.exit(row.id, real_tokens=0)
+    if not moved:
         return
     registry.forget(row.id)
     state = dict(row.paused_state or {})
