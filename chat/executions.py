@@ -157,17 +157,28 @@ def _detail(row: Execution, live: list[Numbered] | None, for_manager: bool) -> d
     told = _told(row, events)
     paused = row.status == Execution.Status.PAUSED
     shown = {
+        **_with_answer(row, events),
+        "execution_log": told[-MAX_LOG_LINES:] or None,
+        "log_truncated": not told or len(told) > MAX_LOG_LINES,
+        "approvals": [_approval(pending) for pending in stored_approvals(row)] if paused else [],
+    }
+    return {**shown, "error_detail": row.error_detail or None} if for_manager else shown
+
+
+def report(row: Execution) -> dict[str, Any]:
+    """An ended run as it is delivered (AG-52): everything but its log. Synchronous."""
+    return _with_answer(row, _stored_events(row))
+
+
+def _with_answer(row: Execution, events: list[Numbered]) -> dict[str, Any]:
+    return {
         **summary(row),
         "message": row.message,
         "response": row.response if row.response or row.status == Execution.Status.SUCCESS else None,
         "error": row.error or None,
         "tool_calls": tool_calls(events),
         "usage": {**as_dict(Usage()), **row.usage},
-        "execution_log": told[-MAX_LOG_LINES:] or None,
-        "log_truncated": not told or len(told) > MAX_LOG_LINES,
-        "approvals": [_approval(pending) for pending in stored_approvals(row)] if paused else [],
     }
-    return {**shown, "error_detail": row.error_detail or None} if for_manager else shown
 
 
 async def _events(row: Execution) -> list[Numbered] | None:

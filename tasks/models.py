@@ -111,7 +111,7 @@ class Endpoint(models.Model):
     statuses = models.JSONField(default=list, blank=True, help_text="Only runs that ended so. Empty: all.")
     triggers = models.JSONField(default=list, blank=True, help_text="Only runs started so. Empty: all.")
     secret = EncryptedTextField(editable=False)
-    previous_secret = EncryptedTextField(blank=True, editable=False, help_text="Also signs for a day after a rotation.")
+    previous_secret = EncryptedTextField(blank=True, editable=False, help_text="Signs too, for a day after a rotation.")
     rotated_at = models.DateTimeField(null=True, editable=False)
     enabled = models.BooleanField(default=True)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -125,7 +125,11 @@ class Endpoint(models.Model):
 
 
 class Delivery(models.Model):
-    """One finished execution on its way to one address, with every try (AG-52)."""
+    """One ended run on its way to one address, with every try (AG-52): to an endpoint's, or to the `callback_url` of its task.
+
+    What is sent is made anew for each try, so that nothing said outlives its conversation here. `tries_made` begins again
+    when it is sent again by hand; `next_try_at` is also the claim of whoever tries at the moment.
+    """
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -133,19 +137,22 @@ class Delivery(models.Model):
         FAILED = "failed"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    endpoint = models.ForeignKey(Endpoint, null=True, on_delete=models.CASCADE, related_name="deliveries")
+    endpoint = models.ForeignKey(Endpoint, null=True, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     execution_id = models.UUIDField()
     url = models.CharField(max_length=2000)
-    body = models.TextField()
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
     tries = models.JSONField(default=list, help_text="One object per try: at, status, error, duration_ms.")
+    tries_made = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(default=now)
+    created_at = models.DateTimeField(default=now, db_index=True)
 
     class Meta:
-        ordering = ["-created_at"]
+        ordering = ["-pk"]
         verbose_name_plural = "deliveries"
-        constraints = [models.UniqueConstraint(fields=["execution_id", "url"], name="one_delivery_per_address")]
+        constraints = [
+            models.UniqueConstraint(fields=["endpoint", "execution_id"], name="one_delivery_per_endpoint"),
+            models.UniqueConstraint(fields=["execution_id"], condition=Q(endpoint__isnull=True), name="one_delivery_per_callback"),
+        ]
         indexes = [models.Index(fields=["next_try_at"], name="delivery_due", condition=Q(status="pending"))]
 
     def __str__(self) -> str:
