@@ -38,7 +38,7 @@ if "twisted.internet.reactor" not in sys.modules:  # before daphne, which would 
 
 from daphne.http_protocol import WebRequest
 from daphne.server import Server
-from daphne.ws_protocol import WebSocketFactory
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import reactor
 from twisted.logger import globalLogBeginner
 from twisted.protocols.basic import LineReceiver
@@ -79,6 +79,7 @@ class OrderlyServer(Server):  # type: ignore[misc]  # daphne is untyped
         self.connections: dict[Any, dict[str, Any]] = {}
         self.http_factory = CuttingFactory(self)
         self.ws_factory = WebSocketFactory(self, server="")
+        self.ws_factory.protocol = LightSocket
         self.ws_factory.setProtocolOptions(
             autoPingTimeout=self.ping_timeout,
             allowNullOrigin=True,
@@ -165,7 +166,11 @@ class CuttingRequest(WebRequest):  # type: ignore[misc]  # daphne is untyped
 
     def process(self) -> Any:
         self.requestHeaders.removeHeader(b"daphne-root-path")  # callers do not say where we are mounted
-        return super().process()
+        answering = super().process()
+        if self.transport is None:  # it became a WebSocket: nothing of the request stays behind
+            self.channel.requests.clear()
+            self.channel = None
+        return answering
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """What daphne refuses by itself has the native envelope too (R3.1)."""
@@ -257,3 +262,12 @@ class CuttingFactory(http.HTTPFactory):  # type: ignore[misc]  # twisted is unty
         channel.requestFactory = partial(CuttingRequest, parsePOSTFormSubmission=False)  # forms are the application's to parse
         channel.callLater, channel.timeOut = self.reactor.callLater, self.timeOut
         return channel
+
+
+class LightSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne is untyped
+    """A WebSocket that leaves no garbage in cycles: Python's collector comes by rarely here (see config.lifetime)."""
+
+    def connectionLost(self, reason: Any = None) -> None:
+        super().connectionLost(reason)
+        kept = ("client_addr", "last_ping", "path", "server", "socket_opened", "state")  # what daphne still looks at
+        self.__dict__ = {name: value for name, value in self.__dict__.items() if name in kept}
