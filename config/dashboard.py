@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +18,8 @@ from chat.admin import facts
 from chat.models import Approval, Execution
 
 DAYS = 14
+_LATE = timedelta(seconds=30)
+"""A run that waits so long while none runs: probably there is no worker."""
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "more_agents": max(0, len(agents) - 12),
         "failures": _failures(runs),
         "waiting": _waiting(user.is_superuser, agents),
+        "queue": _queue(user.is_superuser, agents),
         "try_it": _try_it(request, agents),
         "links": {name: reverse(f"admin:{name}") for name in ("agents_agent_changelist", "agents_apikey_add", "chat_execution_changelist")},
     }
@@ -122,6 +125,24 @@ def _failures(runs: QuerySet[Execution]) -> list[dict[str, Any]]:
 def _waiting(is_admin: bool, agents: list[Agent]) -> int:
     waiting = Approval.objects.filter(decision="", expires_at__gt=timezone.now())
     return waiting.count() if is_admin else waiting.filter(execution__agent__in=agents).count()
+
+
+def _queue(is_admin: bool, agents: list[Agent]) -> dict[str, Any]:
+    """Background runs: how many wait, how many workers have taken up, and since when the oldest waits that could start."""
+    waits = Q(status="queued", lease_until__isnull=True)
+    ripe = Q(not_before__isnull=True) | Q(not_before__lte=timezone.now())
+    rows = Execution.objects.filter(status__in=("queued", "running"), work__isnull=False)
+    found = (rows if is_admin else rows.filter(agent__in=agents)).aggregate(
+        depth=Count("pk", filter=waits), running=Count("pk", filter=~waits), oldest=Min("queued_at", filter=waits & ripe)
+    )
+    waited = timezone.now() - found["oldest"] if found["oldest"] else timedelta(0)
+    return {
+        "depth": found["depth"],
+        "running": found["running"],
+        "oldest": facts.duration(round(waited.total_seconds() * 1000)) if found["oldest"] else "",
+        "is_stuck": waited > _LATE and not found["running"],
+        "url": f"{reverse('admin:chat_execution_changelist')}?status__exact=queued",
+    }
 
 
 def _try_it(request: HttpRequest, agents: list[Agent]) -> str:
