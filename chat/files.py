@@ -65,14 +65,18 @@ class Brought:
 async def brought(
     principal: Principal, agent: AgentSpec, files: Sequence[FileRequest] | None, uploaded: Sequence[str] | None = None
 ) -> AsyncIterator[Brought]:
-    """Stores the files while the message is accepted; a message that is refused leaves none. Raises validation_error."""
+    """Stores the files while the message is accepted; a message that is refused leaves none. Raises validation_error.
+
+    Parts of files in the body say `inline`: these files go with their conversation, uploads stay (chat.forgetting).
+    """
     found = Brought()
     try:
         rows = await _uploads(principal, uploaded or ())
         for file in files or ():
             row = await attachments.store(principal, file.name, [file.data_base64], file.mimetype, anything=True)
             found.stored.append(row)
-        found.parts = tuple([await part_of(row, agent) for row in (*found.stored, *rows)])
+        inline = [{**await part_of(row, agent), "inline": True} for row in found.stored]
+        found.parts = (*inline, *[await part_of(row, agent) for row in rows])
         yield found
     except BaseException:
         found.unused = True

@@ -1,16 +1,19 @@
 """Deleting a conversation for good (AG-22): its run is stopped first; messages are gone, its executions keep their numbers without text.
 
-Copies go too: cached history, the events of runs that can still be resumed, in this and every other process.
+Copies go too: files that came with its messages, cached history, events of runs that can still be resumed, in every process.
 """
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
 
+from agents import attachments
+from agents.models import Attachment
 from chat import bell, eventship, records, redis, sessionbell
 from chat.cancelling import cancel
 from chat.errors import TurnError
@@ -33,14 +36,24 @@ async def delete_session(session_id: UUID, owner: str) -> None:
         for execution_id in await run(_open_runs, session_id):
             with contextlib.suppress(TurnError):  # it was deleted by another at the same moment
                 await cancel(execution_id)
-        runs = await run(_wipe, session_id)
-        if runs is not None:
+        wiped = await run(_wipe, session_id)
+        if wiped is not None:
             break
     else:
         raise TurnError("session_busy", retry_after_s=1)
     await leases.forget(owner, session_id)
-    await _forget_events(runs)
+    await _forget_events(wiped.runs)
+    for row in wiped.files:
+        await attachments.discard(row)
     sessionbell.ring(session_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiped:
+    """What is left to do: `runs`, newest first, whose events may be at hand, and the files that came with messages."""
+
+    runs: list[UUID]
+    files: list[Attachment]
 
 
 def _open_runs(session_id: UUID) -> list[UUID]:
@@ -48,11 +61,11 @@ def _open_runs(session_id: UUID) -> list[UUID]:
 
 
 @transaction.atomic
-def _wipe(session_id: UUID) -> list[UUID] | None:
-    """Its runs, newest first, and tasks that were saved there; None, and nothing is changed, while a run is open."""
+def _wipe(session_id: UUID) -> Wiped | None:
+    """Its runs, and tasks that were saved there; None, and nothing is changed, while a run is open."""
     session = ChatSession.objects.select_for_update().filter(id=session_id).first()
     if session is None:
-        return []
+        return Wiped(runs=[], files=[])
     runs = Execution.objects.filter(session_id=session_id)
     if runs.filter(status__in=_OPEN).exists():
         return None
@@ -62,8 +75,14 @@ def _wipe(session_id: UUID) -> list[UUID] | None:
     Execution.objects.filter(id__in=ids).update(**_TEXTS)
     Approval.objects.filter(execution__in=ids).update(arguments={}, decided_arguments=None, reason="")
     records.vacuum_checkpoints(ids)
+    files = list(Attachment.objects.filter(id__in=_inline_files(session_id)))
     session.delete()
-    return ids
+    return Wiped(runs=ids, files=files)
+
+
+def _inline_files(session_id: UUID) -> set[str]:
+    asked = Message.objects.filter(session_id=session_id, role=Message.Role.USER).values_list("parts", flat=True)
+    return {part["attachment_id"] for parts in asked.iterator() for part in parts if part.get("inline")}
 
 
 def _wipe_steps(ids: list[UUID]) -> None:

@@ -4,7 +4,7 @@ User parts (canonical JSON, also what Message.parts holds):
   {"type": "text", "text"}
   {"type": "image", "url", "detail"?}                         url: data: URL of an image, or http(s)
   {"type": "audio", "data", "format"}                         base64, wav or mp3
-  {"type": "file", "filename", "media_type", "data"?, "attachment_id"?}
+  {"type": "file", "filename", "media_type", "data"?, "attachment_id"?}   "inline": the file came with this message (AG-7)
   {"type": "tool_result", "call_id", "name"?, "output"}       answers an open client tool call; output is text
 Assistant parts:
   {"type": "text", "block", "text"}   {"type": "reasoning", "block", "text"}   {"type": "refusal", "text"}

@@ -62,7 +62,7 @@ async def test_what_it_cannot_take_is_kept_and_mentioned() -> None:
     """Archives are stored and never unpacked."""
     for able in (AGENT, seeing(takes_files=True, takes_images=True)):
         (part,) = await parts(able, sent(files.archive(), "a.zip", "application/zip"))
-        assert set(part) == {"type", "filename", "media_type", "attachment_id"}
+        assert set(part) == {"type", "filename", "media_type", "attachment_id", "inline"}
     row = await Attachment.objects.afirst()
     assert row is not None
     assert (row.name, row.mime_type, row.namespace) == ("a.zip", "application/octet-stream", "link:1")

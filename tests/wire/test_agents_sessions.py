@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -472,6 +473,24 @@ def test_a_deleted_session_is_gone(owner: httpx.Client) -> None:
     ):
         assert "My secret is 7" not in answer.text
         assert ANSWER not in answer.text or "persistent" in str(answer.url)
+
+
+def test_files_that_came_with_messages_go_with_them(server: Server, owner: httpx.Client) -> None:
+    """AG-7, AG-22: uploads are their owner's, and stay."""
+    media = server.data_dir / "uploads"
+    kept = owner.post("/attachment/v1/upload", files={"file": ("plan.txt", b"Attack at dawn", "text/plain")}).json()["attachmentId"]
+    before = stored_in(media)
+    session_id = fresh(
+        owner, "Read", attachments=[kept], files=[{"name": "n.txt", "mimetype": "text/plain", "data_base64": "QnV5IG1pbGs="}]
+    )
+    assert len(stored_in(media)) == len(before) + 1
+    owner.delete(path("chatter", "chat", "sessions", session_id))
+    assert stored_in(media) == before
+    assert ask(owner, "Read", attachments=[kept]).status_code == 200
+
+
+def stored_in(folder: Path) -> set[Path]:
+    return {file for file in folder.rglob("*") if file.is_file()}
 
 
 def test_deleting_stops_the_running_turn(owner: httpx.Client) -> None:
