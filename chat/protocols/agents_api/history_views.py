@@ -8,7 +8,7 @@ from agents.access import Principal
 from agents.specs import AgentSpec
 from chat import archive, current, sessionbell
 from chat.models import ChatSession, Execution
-from chat.protocols.agents_api import chat_documents as documents
+from chat.protocols.agents_api import session_documents as documents
 from chat.protocols.agents_api.base import AgentRoute, agent_named
 from chat.protocols.agents_api.paging import before_of, choice_of, limit_of, next_link, page
 from chat.protocols.agents_api.session_views import check_read, ids, shelf_for

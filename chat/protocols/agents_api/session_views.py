@@ -11,7 +11,7 @@ from chat import archive, current, sessionbell
 from chat.fields import parse
 from chat.forgetting import delete_session
 from chat.models import ChatSession
-from chat.protocols.agents_api import chat_documents as documents
+from chat.protocols.agents_api import session_documents as documents
 from chat.protocols.agents_api.base import AgentRoute, agent_named, check_manager, manages
 from chat.protocols.agents_api.chat_requests import FeedbackRequest, TitleRequest
 from chat.protocols.agents_api.errors import query_problem
