@@ -36,7 +36,7 @@ def move(session: SessionRef) -> bool:
     if pointer is None:
         return True
     if pointer.named:
-        return sql.insert(CurrentSession, _COLUMNS, [_row(session)], _NAMED) == 1
+        return _stands_at(session) or sql.insert(CurrentSession, _COLUMNS, [_row(session)], _NAMED) == 1
     if pointer.fresh:
         return _begin_anew(session)
     return _stands_at(session) if pointer.seen == session.id else _replace(session, pointer.seen)
