@@ -119,12 +119,14 @@ class StreamAnswer(HttpResponseBase):
         metrics.stream_opened()
         try:
             batch: Batch | None = self._events
+            self._events, self.wire_headers = [], {}  # sent: nothing is held that a stream does not need while it waits
             more = True
             while more and not client.gone:
                 data = encoder.encode(batch) if batch else encoder.keep_alive if batch is not None else b""
                 more = batch is not None and not follower.over()
                 if data or not more:
                     await send({"type": "http.response.body", "body": data, "more_body": more})
+                data, batch = b"", None
                 if more:
                     batch = await follower.next()
             if client.gone:

@@ -49,6 +49,10 @@ class WireRequest(ASGIRequest):
         self.address = address_of(scope, self.wire_headers)
         self.route = ""
 
+    def forget(self) -> None:
+        """It was answered: what follows, a stream perhaps, needs no more of it than its line in the log."""
+        self.wire_headers = {}
+
     @cached_property
     def META(self) -> dict[str, Any]:  # type: ignore[override]  # noqa: N802 - Django's name
         """Made when somebody looks (the query, the host): most wires never do."""
@@ -82,6 +86,7 @@ class Handler(ASGIHandler):
         request = WireRequest(scope, receive)
         response = await self._wire_chain(request)
         response["X-Request-Id"] = request.request_id
+        request.forget()
         try:
             await send(_start(response))
         except BaseException:

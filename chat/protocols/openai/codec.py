@@ -116,7 +116,6 @@ class Encoder:
     def __init__(self, form: Form, include_usage: bool = False) -> None:
         head = {"id": f"chatcmpl-{form.execution_id}", "object": "chat.completion.chunk", "created": form.created_s, "model": form.model}
         self._head = b"data: " + orjson.dumps({**head, "system_fingerprint": None})[:-1] + b',"choices":['
-        self._delta = self._head + b'{"index":0,"delta":'
         self._open = b',"logprobs":null,"finish_reason":null}]' + (b',"usage":null}\n\n' if include_usage else b"}\n\n")
         self._content, self._content_end = self._delta + b'{"content":', b"}" + self._open
         self._form, self._include_usage = form, include_usage
@@ -124,6 +123,11 @@ class Encoder:
         self._sources: list[SourceCited] = []
         self._calls = 0
         self._begun = self._ended = False
+
+    @property
+    def _delta(self) -> bytes:
+        """What chunks begin with, but for those of text."""
+        return self._head + b'{"index":0,"delta":'
 
     def encode(self, batch: Batch) -> bytes:
         """The frames of `batch`; b"" when nothing of it shows on this wire. Neighbouring texts become one chunk."""
