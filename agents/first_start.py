@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
+from agents.access import ALL_SCOPES
 from agents.agentsfile import AgentEntry, AgentsFile, ProviderEntry, ToolEntry
 from agents.apply import apply
 from agents.models import Agent, ApiKey, FirstStart
@@ -72,7 +73,7 @@ def make_administrator() -> Made | None:
         return None
     password = secrets.token_urlsafe(12)
     admin = User.objects.create_superuser("admin", password=password)
-    _, key = ApiKey.issue(owner=admin, name="first start", scopes=["read", "run"])
+    _, key = ApiKey.issue(owner=admin, name="first start", scopes=sorted(ALL_SCOPES))
     agent = Agent.objects.filter(published__isnull=False, enabled=True).order_by("name").first()
     return Made(password=password, key=key, agent=agent.name if agent else "")
 
@@ -122,6 +123,17 @@ def _demo() -> AgentsFile:
                 model="demo",
                 tools=[approved],
                 conversation_starters=["What time is it?"],
+            ),
+            AgentEntry(
+                name="research-agent",
+                display_name="Research (demo)",
+                avatar="🔎",
+                description="Stands where an agent of yours will: the examples of tasks and schedules call it.",
+                instructions="Answer in a few sentences, with what you know and how sure you are of it.",
+                provider="demo",
+                model="demo",
+                tools=[clock],
+                conversation_starters=["Summarize the latest research findings"],
             ),
         ],
     )

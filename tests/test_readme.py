@@ -16,7 +16,10 @@ pytestmark = pytest.mark.live
 README = (ROOT / "README.md").read_text()
 LINES = re.findall(r"^curl .*$", README, re.MULTILINE)
 AS_PRINTED = 'curl() {{ command curl --silent --show-error --fail-with-body --max-time 30 "$@"; }}\n{line}'
-LEARNED = {"access": "ACCESS", "refresh": "REFRESH", "execution_id": "EXECUTION", "tool_call_id": "CALL"}
+LEARNED = {
+    "access": "ACCESS", "refresh": "REFRESH", "execution_id": "EXECUTION", "tool_call_id": "CALL", "session_id": "SESSION",
+    "webhook_url": "WEBHOOK", "token": "TOKEN",
+}  # fmt: skip
 """What a reader takes from one answer for the next line."""
 
 
@@ -36,6 +39,8 @@ def run(line, shell):
     for name, variable in LEARNED.items():
         if found := re.search(rf'"{name}": ?"([^"]+)"', done.stdout):
             shell[variable] = found[1]
+    if '/schedules"' in line:
+        shell["SCHEDULE"] = json.loads(done.stdout)["id"]
     return done.stdout
 
 
@@ -52,6 +57,7 @@ def test_a_line_of_the_readme_works_as_it_is_printed(line, shell):
 
 ENDPOINTS = """/v1/models /v1/models/demo /v1/chat/completions /openapi.json /chat/run /chat/stream /chat/stream/visit-1 /status
 /api/executions/$EXECUTION /api/executions/$EXECUTION/stream /api/executions/$EXECUTION/cancel /api/executions/$EXECUTION/approvals/$CALL
+/api/agents /api/agents/research-agent/chat /api/agents/research-agent/task /api/ws/ticket
 /api/token /api/token/refresh /api/token/verify /api/token/blacklist"""
 
 

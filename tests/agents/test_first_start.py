@@ -39,15 +39,15 @@ def ollama():
 def test_without_keys_or_network_there_are_demo_agents_for_every_signed_in_user():
     first_start.make_agents(NOTHING)
     specs = versions.load_specs()
-    assert list(Agent.objects.values_list("name", flat=True)) == ["demo", "demo-approval"]
+    assert list(Agent.objects.values_list("name", flat=True)) == ["demo", "demo-approval", "research-agent"]
     assert {spec.access for spec in specs.values()} == {"signed_in"}
-    assert [tool.requires_approval for spec in specs.values() for tool in spec.tools] == [False, True]
+    assert [tool.requires_approval for spec in specs.values() for tool in spec.tools] == [False, True, False]
 
 
 def test_a_key_in_the_environment_makes_a_provider_and_an_agent():
     first_start.make_agents({**NOTHING, "OPENAI_API_KEY": "sk-o", "ANTHROPIC_API_KEY": "sk-a", "GEMINI_API_KEY": "g"})
     specs = versions.load_specs()
-    assert set(specs) == {"demo", "demo-approval", "openai", "claude", "gemini"}
+    assert set(specs) == {"demo", "demo-approval", "research-agent", "openai", "claude", "gemini"}
     served = {name: (spec.model.provider.kind, spec.model.provider.base_url, spec.model.provider.api_key) for name, spec in specs.items()}
     assert served["openai"] == ("openai_compatible", "https://api.openai.com/v1", "sk-o")
     assert served["claude"] == ("anthropic", "", "sk-a")

@@ -212,8 +212,8 @@ def test_a_newer_version_takes_the_place_of_the_older() -> None:
 def test_a_plain_turn_is_appended_as_any_other_is(earlier: list[str], asked: str, answer: list[dict[str, object]]) -> None:
     """The short way of text for text makes the same bytes, records and counts as the long one (R9.2)."""
     before = build(SESSION, 3, [])
-    for index, text in enumerate(earlier):
-        said = [{"type": "text", "text": text}]
+    for index, words in enumerate(earlier):
+        said = [{"type": "text", "text": words}]
         before = before.grow([StoredMessage(role=("user", "assistant")[index % 2], parts=said, position=index, id=uuid4())], version=3)
     user_id, assistant_id = uuid4(), uuid4()
     user = [{"type": "text", "text": asked}]
