@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from tests.benchmarks import sockets, stored, workload
+from tests.benchmarks import backlog, sockets, stored, workload
 from tests.benchmarks.processes import Mode, Site, Target
 from tests.benchmarks.report import Report, at_least, at_most
 from tests.support.server import ServerKind
@@ -151,6 +151,7 @@ MEASURES: Mapping[str, Callable[[Bench], None]] = {
     "idlesockets": sockets.idle_sockets,
     "busysockets": sockets.busy_sockets,
     "crowd": sockets.crowd_of_sockets,
+    "queue": backlog.queue,
     "history": history,
     "sessions": sessions,
 }
