@@ -224,9 +224,10 @@ def _bring_sessions(rows: Iterable[Message]) -> None:
 # Branches
 
 
-def message(agent_id: UUID, owner_id: int, message_id: UUID, role: str) -> Message | None:
-    """An own message in a conversation with the agent."""
-    return Message.objects.filter(id=message_id, role=role, session__agent_id=agent_id, session__owner_id=owner_id).first()
+def message(agent_id: UUID, owner_id: int, message_id: UUID, role: str | None) -> Message | None:
+    """An own message in a conversation with the agent; `role` None: of either."""
+    rows = Message.objects.filter(id=message_id, session__agent_id=agent_id, session__owner_id=owner_id)
+    return (rows.filter(role=role) if role else rows).first()
 
 
 def question_of(answer: Message) -> Message | None:

@@ -1,10 +1,11 @@
 """Markdown as HTML for our own pages: rendered and sanitised here, so that no page has to trust what a model wrote.
 
 Raw HTML is shown as text, pictures become links (a remote picture would tell a stranger who reads), links leave no trace.
-The libraries are loaded with the first text: a process that renders none does without their 4 MB.
+Code is coloured by classes (Pygments). What is not needed is not loaded: Pygments comes with the first code of a known language.
 """
 
 import re
+import time
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,11 +14,17 @@ if TYPE_CHECKING:
     import nh3
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
+    from pygments.lexer import Lexer
 
+_LONGEST_COLOURED = 50_000
+"""Characters of a piece of code; a longer one is shown plainly."""
+_CHEAP_S, _REST, _LONGEST_REST_S = 0.005, 20, 0.25
+"""A text that is dear to render rests, so that one stream takes a twentieth of the process at most; never for long."""
+_TOKEN_CLASS = re.compile(r"[a-z][a-z0-9]{0,2}\Z")
 _LINE_END = re.compile(r"\r\n?")
 _ALIGNED = {"text-align:left": "left", "text-align:center": "center", "text-align:right": "right"}
 _TAGS = {
-    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "strong",
+    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "span", "strong",
     "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 
@@ -64,11 +71,51 @@ class Live:
             self._tail = "\n".join(lines[blocks[begun[-1]].line :])
 
 
+class Painting:
+    """The texts of one turn while they are written, each a block with a number of its own, as changes of their HTML:
+
+    `{"block", "from", "html": […]}` takes the place of the pieces of that block from number `from` on.
+    """
+
+    __slots__ = ("_next_s", "_open", "_stale", "_texts")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._texts: dict[int, Live] = {}
+        self._open = 0
+        self._stale = False
+        self._next_s = 0.0
+
+    def add(self, block: int, text: str) -> list[dict[str, Any]]:
+        """Returns what is still to be shown of a text that this one ends."""
+        ended = self.rest() if block != self._open else []
+        self._open, self._stale = block, True
+        self._texts.setdefault(block, Live()).add(text)
+        return ended
+
+    def changed(self) -> list[dict[str, Any]]:
+        """What is to be shown now; the dearer it is, the longer until the next time."""
+        return self.rest() if time.monotonic() >= self._next_s else []
+
+    def rest(self) -> list[dict[str, Any]]:
+        """All that was not shown yet."""
+        if not self._stale:
+            return []
+        begun = time.monotonic()
+        first, blocks = self._texts[self._open].changed()
+        cost_s = time.monotonic() - begun
+        self._stale, self._next_s = False, begun + (min(cost_s * _REST, _LONGEST_REST_S) if cost_s > _CHEAP_S else 0)
+        return [{"block": self._open, "from": first, "html": blocks}]
+
+
 @cache
 def _markdown() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
-    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "linkify": True}).enable(["table", "strikethrough", "linkify"])
+    options = {"html": False, "breaks": True, "linkify": True, "highlight": _coloured}
+    markdown = MarkdownIt("commonmark", options).enable(["table", "strikethrough", "linkify"])
     assert markdown.linkify is not None
     markdown.linkify.set({"fuzzy_link": False, "fuzzy_email": False})  # README.md is no web site
     return markdown
@@ -80,7 +127,7 @@ def _cleaner() -> "nh3.Cleaner":
 
     return nh3.Cleaner(
         tags=_TAGS,
-        attributes={"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "th": {"class"}, "td": {"class"}},
+        attributes={"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "span": {"class"}, "th": {"class"}, "td": {"class"}},
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}, "pre": {"tabindex": "0"}},
@@ -126,7 +173,32 @@ def _linked(token: "Token") -> "list[Token]":
 def _class(tag: str, value: str) -> str | None:
     if tag == "code":
         return value if value.startswith("language-") else None
+    if tag == "span":
+        return value if _TOKEN_CLASS.match(value) else None
     return value if value in _ALIGNED.values() else None
+
+
+@lru_cache(maxsize=256)
+def _coloured(code: str, language: str, _: str) -> str:
+    """The code as spans; "": as it is."""
+    lexer = _lexer(language.lower()) if language and len(code) <= _LONGEST_COLOURED else None
+    if lexer is None:
+        return ""
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+
+    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
+
+
+@lru_cache(maxsize=256)
+def _lexer(language: str) -> "Lexer | None":
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
+    try:
+        return get_lexer_by_name(language, stripnl=False)
+    except ClassNotFound:
+        return None
 
 
 html("**warm** https://example.com `up`")  # the first text costs forty milliseconds, in which no stream should stand still

@@ -16,7 +16,10 @@ from chat.times import iso
 
 Runs = Mapping[UUID, Execution]
 """Executions by id, for what a message cost (see MEASURES)."""
-MEASURES = ("id", "cost_usd", "context_tokens", "context_window", "output_tokens", "duration_ms")
+MEASURES = (
+    "id", "cost_usd", "context_tokens", "context_window", "input_tokens", "output_tokens", "duration_ms", "status", "error_code", "error",
+    "model_used",
+)  # fmt: skip
 """The columns of executions that are shown with messages."""
 
 

@@ -6,7 +6,7 @@ from chat.protocols.openai.errors import envelope as openai_envelope
 from chat.protocols.uimessage.errors import envelope as uimessage_envelope
 from chat.views import Envelope
 
-PAGES = frozenset(("/", "/admin", "/docs", "/favicon.ico"))
+PAGES = frozenset(("/", "/login", "/logout", "/session-token", "/admin", "/docs", "/favicon.ico"))
 PAGE_FOLDERS = ("/admin/", "/docs/", "/static/")
 """What Django's own cycle serves: these paths, and all below these. All others are wires, whose errors are never HTML (R3.1)."""
 

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from chat.protocols.agents_api.urls import urlpatterns as agents_api
 from chat.protocols.openai.urls import urlpatterns as openai
+from chat.protocols.page.urls import urlpatterns as page
 from chat.protocols.public.urls import urlpatterns as public
 from chat.protocols.run.urls import urlpatterns as run
 from chat.protocols.uimessage.urls import urlpatterns as uimessage
@@ -15,7 +16,7 @@ from config.schema import DocsView, SchemaView
 from tasks.urls import urlpatterns as tasks
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    *page,
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     URLResolver(RoutePattern("admin/"), "config.adminurls", app_name="admin", namespace="admin"),  # by name: imported when asked for
     *openai,

@@ -42,7 +42,11 @@ x = 1
         ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>\n"),
         ("<img src=x onerror=alert(1)>", "<p>&lt;img src=x onerror=alert(1)&gt;</p>\n"),
         ("README.md", "<p>README.md</p>\n"),
-        ("```js\n1<2\n```", '<pre tabindex="0"><code class="language-js">1&lt;2\n</code></pre>\n'),
+        (
+            "```js\n1<2\n```",
+            '<pre tabindex="0"><code class="language-js"><span class="mf">1</span><span class="o">&lt;</span><span class="mf">2</span>\n</code></pre>\n',
+        ),
+        ("```klingon\n1<2\n```", '<pre tabindex="0"><code class="language-klingon">1&lt;2\n</code></pre>\n'),
     ],
 )
 def test_what_is_shown(text: str, shown: str) -> None:

@@ -83,6 +83,8 @@ async def place_of(principal: Principal, agent: AgentSpec, asked: ChatRequest) -
         session = await current_session(principal, agent, "agents", fresh=bool(asked.new_session))
     if asked.edit_of is not None:
         return await _branch(principal, agent, session, await _message(principal, agent, session, asked.edit_of, "user"))
+    if asked.after is not None:
+        return await _onwards(session, await _message(principal, agent, session, asked.after, None))
     if asked.regenerate_of is not None:
         answer = await _message(principal, agent, session, asked.regenerate_of, "assistant")
         question = await run(archive.question_of, answer)
@@ -106,7 +108,7 @@ def _pointed_at(session: SessionRef) -> SessionRef:
     return replace(session, pointer=Pointer(named=True)) if session.wire in current.WIRES else replace(session, pointer=None)
 
 
-async def _message(principal: Principal, agent: AgentSpec, session: SessionRef, text: str, role: str) -> Message:
+async def _message(principal: Principal, agent: AgentSpec, session: SessionRef, text: str, role: str | None) -> Message:
     wanted = uuid_for(text, "message_not_found")
     assert agent.id is not None
     assert principal.user_id is not None
@@ -120,6 +122,13 @@ async def _branch(principal: Principal, agent: AgentSpec, session: SessionRef, s
     """The conversation is meant itself now: another one that becomes current meanwhile does not have this message."""
     revived = await run(archive.before_in_branch, start)
     return Place(session=_pointed_at(session), cut_position=start.position, revived=revived)
+
+
+async def _onwards(session: SessionRef, last: Message) -> Place:
+    """The branch that ends with this message goes on (AG-26)."""
+    earlier = await run(archive.before_in_branch, last)
+    revived = None if earlier is None else (*earlier, last.id)
+    return Place(session=_pointed_at(session), cut_position=last.position + 1, revived=revived)
 
 
 def turn_request(

@@ -28,6 +28,9 @@ class ChatRequest(Shape):
     stream: bool | None = Field(default=None, description="true: stream; false: one JSON body whatever `Accept` says.")
     edit_of: MessageId = Field(default=None, description="An own message that `message` takes the place of.")
     regenerate_of: MessageId = Field(default=None, description="An assistant's message: the same is asked again.")
+    after: MessageId = Field(
+        default=None, description="The message of the session that this one follows: another branch than the newest goes on."
+    )
     model: Annotated[str | None, Optional] = Field(default=None, max_length=128, description="One of the agent's allowed models.")
     files: Files = None
     attachments: Attachments = None
@@ -63,7 +66,9 @@ def check(asked: ChatRequest) -> ChatRequest:
     if asked.message is None:
         raise SwitchboardError("validation_error", errors=[{"type": "missing", "loc": ["body", "message"], "msg": "Field required"}])
     _check_text(asked.message)
-    if asked.new_session and (asked.session_id or asked.edit_of):
+    if asked.after and asked.edit_of:
+        raise field_problem("after", "an edited message stands where the old one stood")
+    if asked.new_session and (asked.session_id or asked.edit_of or asked.after):
         raise field_problem("new_session", "a new session has neither an id nor messages yet")
     return asked
 
@@ -80,6 +85,7 @@ def _checked_again(asked: ChatRequest) -> ChatRequest:
     given = {
         "message": asked.text.strip(),
         "edit_of": asked.edit_of,
+        "after": asked.after,
         "new_session": asked.new_session,
         "files": asked.files,
         "attachments": asked.attachments,

@@ -130,6 +130,7 @@ session = extend_schema(
     summary="One conversation with its messages",
     description="The newest messages, oldest first.",
     parameters=[
+        OpenApiParameter("render", enum=["html"], description="Also the parts of each message in order, texts as sanitised HTML."),
         OpenApiParameter("branch", enum=["active", "all"], description="all: also what was left by edits and repeated answers."),
         _LIMIT,
         _BEFORE,
@@ -151,6 +152,18 @@ rename = extend_schema(
     responses={
         200: documents.body(_SESSION, "The conversation.", _SESSION_EXAMPLE),
         **documents.refusals("invalid_json", *REFUSED, "session_not_found", "validation_error"),
+    },
+)
+title = extend_schema(
+    operation_id="agent_session_title",
+    tags=[TAG],
+    summary="Have the agent name a conversation",
+    description="A short call of the agent's model after the first answer. A title that somebody gave stays, and so do the first words if "
+    "the call fails.",
+    request=None,
+    responses={
+        200: documents.body(_SESSION, "The conversation.", _SESSION_EXAMPLE),
+        **documents.refusals(*REFUSED, "session_not_found"),
     },
 )
 delete = extend_schema(

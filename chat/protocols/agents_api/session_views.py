@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from agents.access import Principal
 from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
-from chat import archive, current, sessionbell
+from chat import archive, current, sessionbell, titles
 from chat.fields import parse
 from chat.forgetting import delete_session
 from chat.models import ChatSession
@@ -17,6 +17,7 @@ from chat.protocols.agents_api.chat_requests import FeedbackRequest, TitleReques
 from chat.protocols.agents_api.errors import query_problem
 from chat.protocols.agents_api.export import download
 from chat.protocols.agents_api.paging import before_of, choice_of, limit_of, next_link, page
+from chat.protocols.agents_api.rendered import with_parts
 from chat.sessionviews import branched_views, session_view
 from chat.store import run
 from chat.views import Call, respond, uuid_for
@@ -48,10 +49,13 @@ class SessionView(AgentRoute):
     async def get(self, call: Call, name: str, session_id: str) -> HttpResponse:
         limit, before = limit_of(call, 100, 1000), before_of(call)
         every_branch = choice_of(call, "branch", ("all", "active")) == "all"
+        as_html = choice_of(call, "render", ("html",)) is not None
         agent = await agent_named(call.principal, name)
         row = await readable(call.principal, agent, session_id)
         found = await page(archive.messages, row.id, limit=limit, before=before, every_branch=every_branch)
         shown = branched_views(found.rows, found.prior, row, found.runs)
+        if as_html:
+            shown = await with_parts(shown, found, agent)
         session = session_view(row, context_window=agent.model.context_window)
         more = found.rows[0].id if found.prior else None
         return respond({"session": session, "message_count": len(shown), "messages": shown}, headers=next_link(call, more))
@@ -97,6 +101,20 @@ class ExportView(AgentRoute):
         row = await readable(call.principal, agent, session_id)
         found = await run(archive.messages, row.id, every_branch=form == "json")
         return download(form, row, found, agent)
+
+
+class TitleView(AgentRoute):
+    """Has the agent name the conversation, once, after its first answer; a title that somebody gave stays."""
+
+    json_body = False
+
+    @documents.title
+    async def post(self, call: Call, name: str, session_id: str) -> HttpResponse:
+        call.principal.check_scope("run")
+        agent = await agent_named(call.principal, name)
+        row = await own(call.principal, agent, session_id)
+        row.title = await titles.make(row, call.principal, agent)
+        return respond(session_view(row, context_window=agent.model.context_window))
 
 
 class FeedbackView(AgentRoute):

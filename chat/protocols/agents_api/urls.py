@@ -32,6 +32,7 @@ urlpatterns = [
     path("api/agents/<str:name>/chat/sessions/<str:session_id>/export", session_views.ExportView.as_view()),
     path("api/agents/<str:name>/chat/messages/<str:message_id>/feedback", session_views.FeedbackView.as_view()),
     path("api/agents/<str:name>/chat/history", history_views.HistoryView.as_view()),
+    path("api/agents/<str:name>/chat/sessions/<str:session_id>/title", session_views.TitleView.as_view()),
     path("api/agents/<str:name>/chat/history/persistent", history_views.PersistentView.as_view()),
     path("api/agents/<str:name>/chat/session", history_views.CurrentView.as_view()),
     path("api/agents/<str:name>/task", task_views.TaskView.as_view()),

@@ -1,6 +1,5 @@
 """Answers to visitors: the whole answer, refusals, and streams with or without the text as HTML beside it."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +9,11 @@ from agents.errors import CODES, SwitchboardError
 from chat.events import Batch, Gap, Numbered, RefusalDelta, TextDelta, ToolCalled, ToolReturned, TurnPaused
 from chat.fold import fold
 from chat.protocols.public.codec import SENTENCES, code_for, veiled
-from chat.rendering import Live
+from chat.rendering import Painting
 from chat.streamjson import Encoder, Form
 
 _HEADERS = frozenset(("x-should-retry", "x-execution-id", "allow"))
 """What else a refusal of the spine carries tells limits."""
-_CHEAP_S, _REST, _LONGEST_REST_S = 0.005, 20, 0.25
-"""A text that is dear to render rests, so that one stream takes a twentieth of the process at most; never for long."""
 
 
 def told(error: SwitchboardError) -> SwitchboardError:
@@ -68,44 +65,31 @@ class RenderedEncoder(VisitorEncoder):
 
     def __init__(self, session_id: str | None, *, execution_id: str = "") -> None:
         super().__init__(session_id, execution_id=execution_id, partial=False)
-        self._texts: dict[int, Live] = {}
-        self._open = 0
-        self._stale = False
-        self._next_s = 0.0
+        self._painting = Painting()
 
     def encode(self, batch: Batch) -> bytes:
         frames = [frame for item in veiled(batch, self._session_id) for frame in self._with_html(item)]
-        if time.monotonic() >= self._next_s:
-            frames += self._rendered()
-        return b"".join(frames)
+        return b"".join(frames + _rendered(self._painting.changed()))
 
     def _with_html(self, item: Numbered) -> list[bytes]:
         """The item's own frame, after the HTML of a text that it ends."""
         match item.event:
             case TextDelta(block, text) | RefusalDelta(block, text):
-                finished = self._rendered() if block != self._open else []
-                self._open, self._stale = block, True
-                self._texts.setdefault(block, Live()).add(text)
+                finished = _rendered(self._painting.add(block, text))
             case Gap(restart=True):
-                self._texts.clear()
-                finished, self._stale = [], False
+                self._painting.clear()
+                finished = []
             case ToolCalled(call_id=call_id, name=name):
-                finished = [*self._rendered(), _frame({"type": "tool", "id": call_id, "name": name, "ok": None})]
+                finished = [*_rendered(self._painting.rest()), _frame({"type": "tool", "id": call_id, "name": name, "ok": None})]
             case ToolReturned(call_id=call_id, name=name, ok=ok):
                 finished = [_frame({"type": "tool", "id": call_id, "name": name, "ok": ok})]
             case _:
-                finished = self._rendered()
+                finished = _rendered(self._painting.rest())
         return [*finished, Encoder.encode(self, [item])]
 
-    def _rendered(self) -> list[bytes]:
-        """The open text as it stands now; the dearer it was, the longer until the next time."""
-        if not self._stale:
-            return []
-        begun = time.monotonic()
-        first, blocks = self._texts[self._open].changed()
-        cost_s = time.monotonic() - begun
-        self._stale, self._next_s = False, begun + (min(cost_s * _REST, _LONGEST_REST_S) if cost_s > _CHEAP_S else 0)
-        return [_frame({"type": "rendered", "block": self._open, "from": first, "html": blocks})]
+
+def _rendered(changes: Sequence[dict[str, Any]]) -> list[bytes]:
+    return [_frame({"type": "rendered", **change}) for change in changes]
 
 
 def _frame(told: dict[str, Any]) -> bytes:

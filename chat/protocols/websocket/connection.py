@@ -35,8 +35,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_bucket", "_faults", "_goodbye", "_jobs", "_tasks", "_warnings", "agent_name", "answers", "began", "credential", "heard_at", "id",
-        "last_threads", "manifest", "outbox", "pinned", "principal", "reasoning", "site", "watches",
+        "_bucket", "_faults", "_goodbye", "_jobs", "_tasks", "_warnings", "agent_name", "answers", "began", "credential", "heard_at", "html",
+        "id", "last_threads", "manifest", "outbox", "pinned", "principal", "reasoning", "site", "watches",
     )  # fmt: skip
 
     def __init__(
@@ -47,7 +47,7 @@ class Connection:
         self.outbox = Outbox(send, mode or "binary", self.too_slow, hang_up)
         self.pinned = mode is not None
         self.agent_name = ""
-        self.reasoning = False
+        self.reasoning = self.html = False
         self.manifest: tuple[ToolDefinition, ...] = ()
         self.watches: dict[UUID, Watch] = {}
         self.began: dict[UUID, UUID] = {}

@@ -75,7 +75,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is untyped
             raise refusal("rate_limited", "Too many connections are open.", retry_after_s=30)
         self.counted = (principal.key, opening.address)
         connection = Connection(self.base_send, self._hang_up, credential, principal, mode=opening.mode, site=opening.site)
-        connection.agent_name, connection.reasoning = opening.agent, opening.reasoning
+        connection.agent_name, connection.reasoning, connection.html = opening.agent, opening.reasoning, opening.html
         return connection
 
     async def _refuse(self, opening: Opening, error: SwitchboardError) -> None:

@@ -40,6 +40,11 @@ class Opening:
         return self.query.get("reasoning") == "true"
 
     @property
+    def html(self) -> bool:
+        """Our own page: texts come as HTML too."""
+        return self.query.get("render") == "html"
+
+    @property
     def attach(self) -> dict[str, Any] | None:
         """The `attach` frame that `thread_id` in the address stands for (WS-3)."""
         if not self.query.get("thread_id"):

@@ -12,6 +12,7 @@ from chat.protocols.websocket import clienttools
 from chat.protocols.websocket.codec import Frame, Teller
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.history import user_body
+from chat.protocols.websocket.painting import PaintedTeller
 from chat.requests import SessionRef
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class Watch:
 
     def __init__(self, connection: Connection, session: SessionRef, thread_id: str, *, own: bool, reasoning: bool) -> None:
         self.connection, self.session, self.thread_id, self.own = connection, session, thread_id, own
-        self.form: Hashable = ("websocket", session.id, thread_id, reasoning)
+        self.form: Hashable = ("websocket", session.id, thread_id, reasoning, connection.html)
         self._reasoning = reasoning
         self.attached = False
         self.mine: set[UUID] = set()
@@ -43,7 +44,8 @@ class Watch:
 
     def teller(self, log: Log) -> Teller:
         execution_id = str(log.execution_id)
-        return Teller(thread_id=self.thread_id, execution_id=execution_id, reasoning=self._reasoning, replay=bool(log.stored))
+        teller = PaintedTeller if self.connection.html else Teller
+        return teller(thread_id=self.thread_id, execution_id=execution_id, reasoning=self._reasoning, replay=bool(log.stored))
 
     def note(self, asked: Asked) -> None:
         """Remembers whose run it is, for client tools (WS-50)."""

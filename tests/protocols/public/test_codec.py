@@ -128,7 +128,7 @@ def test_tools_are_told_when_they_begin_and_when_they_end() -> None:
 def test_costly_rendering_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is dear rests; what was left out meanwhile comes with the end."""
     clock = iter(number / 100 for number in range(10_000))
-    monkeypatch.setattr("chat.protocols.public.answers.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("chat.rendering.time.monotonic", lambda: next(clock))
     encoder = RenderedEncoder(SESSION)
     pieces = [encoder.encode(story.numbered(TextDelta(1, f"{number} "), first=number)) for number in range(1, 9)]
     assert [b"rendered" in piece for piece in pieces] == [True, *[False] * 7]
