@@ -452,11 +452,11 @@ def test_a_session_as_a_download(owner: httpx.Client) -> None:
 
 def test_a_deleted_session_is_gone(owner: httpx.Client) -> None:
     """AG-22: executions keep their numbers, without text, at once."""
-    session_id = fresh(owner, "My secret is 7")
+    session_id = fresh(owner, "The word is swordfish")
     told(owner, "And 8", session_id=session_id)
     execution_id = session(owner, session_id)["messages"][1]["execution_id"]
     before = owner.get(f"/api/executions/{execution_id}").json()
-    assert "My secret is 7" in str(before)
+    assert "The word is swordfish" in str(before)
     assert owner.delete(path("chatter", "chat", "sessions", session_id)).status_code == 204
     assert owner.delete(path("chatter", "chat", "sessions", session_id)).status_code == 404
     assert owner.get(path("chatter", "chat", "sessions", session_id)).status_code == 404
@@ -469,9 +469,9 @@ def test_a_deleted_session_is_gone(owner: httpx.Client) -> None:
         owner.get(f"/api/executions/{execution_id}/stream"),
         owner.get(path("chatter", "executions")),
         owner.get(path("chatter", "chat", "history", "persistent")),
-        owner.get(path("chatter", "chat", "sessions"), params={"q": "secret"}),
+        owner.get(path("chatter", "chat", "sessions"), params={"q": "swordfish"}),
     ):
-        assert "My secret is 7" not in answer.text
+        assert "The word is swordfish" not in answer.text
         assert ANSWER not in answer.text or "persistent" in str(answer.url)
 
 
