@@ -49,15 +49,18 @@ class SessionWatcher(readings.Watcher, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found(Generic[T]):
-    """A conversation at the moment from which its watcher is told: its row, its open runs, oldest first, and what else was read."""
+    """A conversation at the moment from which its watcher is told: its row, its open runs and those that began after `since`,
+
+    oldest first, and what else was read.
+    """
 
     session: ChatSession | None
-    open: Sequence[Asked]
+    runs: Sequence[Asked]
     also: T
 
 
-async def attach(session_id: UUID, watcher: SessionWatcher, also: Callable[[], T]) -> Found[T]:
-    """From now on `watcher` hears of every new run; those that are open it may readings.follow().
+async def attach(session_id: UUID, watcher: SessionWatcher, also: Callable[[], T], since: datetime | None = None) -> Found[T]:
+    """From now on `watcher` hears of every new run; those that are found it may readings.follow().
 
     `also` is read in the same look at the database.
     """
@@ -66,7 +69,7 @@ async def attach(session_id: UUID, watcher: SessionWatcher, also: Callable[[], T
         feed = _feeds[session_id] = Feed(session_id)
         sessionbell.watch(session_id, feed.ring)
         _sweeper.ensure()
-    return await feed.enter(watcher, also)
+    return await feed.enter(watcher, also, since)
 
 
 def detach(session_id: UUID, watcher: SessionWatcher) -> None:
@@ -96,11 +99,11 @@ class Feed:
         self._rung: set[UUID | None] = set()
         self._task: asyncio.Task[None] | None = None
 
-    async def enter(self, watcher: SessionWatcher, also: Callable[[], T]) -> Found[T]:
+    async def enter(self, watcher: SessionWatcher, also: Callable[[], T], since: datetime | None) -> Found[T]:
         """Looks, then lets the watcher in. Runs that come up in between are among those found."""
         self._entering[watcher] = []
         try:
-            row, found, read = await run(_entered, self.session_id, also)
+            row, found, read = await run(_entered, self.session_id, also, since)
         except BaseException:
             detach(self.session_id, watcher)
             raise
@@ -110,7 +113,7 @@ class Feed:
             self._note(asked)
         self._watchers[watcher] = None
         self._shown = self._shown or (_shown(row) if row else None)
-        return Found(session=row, open=found, also=read)
+        return Found(session=row, runs=found, also=read)
 
     def leave(self, watcher: SessionWatcher) -> None:
         self._watchers.pop(watcher, None)
@@ -181,13 +184,13 @@ def _shown(row: ChatSession) -> tuple[str, str]:
     return row.title, row.status
 
 
-def _entered(session_id: UUID, also: Callable[[], T]) -> tuple[ChatSession | None, list[Asked], T]:
-    return *_state(session_id, None), also()
+def _entered(session_id: UUID, also: Callable[[], T], since: datetime | None) -> tuple[ChatSession | None, list[Asked], T]:
+    return *_state(session_id, since), also()
 
 
 def _state(session_id: UUID, since: datetime | None) -> tuple[ChatSession | None, list[Asked]]:
     """The conversation, and its runs that are open or began after `since`."""
-    row = ChatSession.objects.filter(id=session_id).first()
+    row = ChatSession.objects.filter(id=session_id).select_related("owner").first()
     newest = Execution.objects.filter(session_id=session_id).order_by("-created_at").values_list("id", "status", "created_at")[:_MAX_KNOWN]
     wanted = [key for key, status, created_at in newest if status in OPEN or (since is not None and created_at > since)]
     return row, _asked(session_id, wanted)

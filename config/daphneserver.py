@@ -145,6 +145,7 @@ class OrderlyServer(Server):  # type: ignore[misc]  # daphne is untyped
 class CuttingRequest(WebRequest):  # type: ignore[misc]  # daphne is untyped
     """A request that keeps its body up to the limit, and nothing of a larger one."""
 
+    channel: Any
     too_large = False
     limit = 0
 

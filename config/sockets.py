@@ -6,11 +6,10 @@ from typing import Any
 from channels.routing import URLRouter
 
 from chat.peers import address_of, headers_of
-from chat.protocols.websocket.sockets import close, drain
+from chat.protocols.agents_api import feed
+from chat.protocols.websocket import sockets
 from chat.routing import websocket_urlpatterns
 from config import logs
-
-__all__ = ["application", "close", "drain"]
 
 _router = URLRouter(websocket_urlpatterns)
 _SWITCHING = 101
@@ -24,3 +23,14 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await _router(scope, receive, send)
     finally:
         logs.log_request("WEBSOCKET", path, _SWITCHING, (time.monotonic() - started) * 1000, "", address)
+
+
+async def drain() -> None:
+    """Before the turns are ended."""
+    await sockets.drain()
+
+
+async def close() -> None:
+    """After the turns are ended: nobody is watching any more."""
+    feed.close()
+    await sockets.close()

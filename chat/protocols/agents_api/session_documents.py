@@ -293,3 +293,29 @@ current = extend_schema(
         **documents.refusals(*REFUSED),
     },
 )
+
+
+_EVENTS = (
+    f'id: {EXECUTION_ID}:3\ndata: {{"type":"snapshot","session":{{…}},"messages":[…],'
+    f'"running":{{"execution_id":"{EXECUTION_ID}","seq":3,"text":"Three findings"}}}}\n\n'
+    f'id: {EXECUTION_ID}:4\ndata: {{"type":"stream_event","seq":4,"session_id":"{SESSION_ID}",'
+    '"event":{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" stand out."}},'
+    f'"execution_id":"{EXECUTION_ID}"}}\n\n'
+)
+events = extend_schema(
+    operation_id="session_events",
+    tags=[TAG],
+    summary="A conversation live, whichever wire moves it",
+    description=(
+        "First a snapshot, then what every run of the conversation says, as stream-json with its `execution_id`, and the messages of its "
+        "user. Stays open; comes back with `Last-Event-ID` without loss."
+    ),
+    parameters=[
+        OpenApiParameter("Last-Event-ID", str, OpenApiParameter.HEADER, description="The last `id:` that was seen. Beats `after`."),
+        OpenApiParameter("after", str, description="As Last-Event-ID, for clients that can't set headers."),
+    ],
+    responses={
+        (200, documents.SSE): documents.event_stream("One JSON object per frame.", _EVENTS),
+        **documents.refusals("invalid_request", "invalid_credentials", "insufficient_scope", "agent_not_found", "session_not_found"),
+    },
+)

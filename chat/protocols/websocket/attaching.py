@@ -53,12 +53,12 @@ async def attach(connection: Connection, asked: Attach) -> None:
         {
             "type": "session", "event": "attached", "thread_id": watch.thread_id, "session_id": str(session.id),
             "agent": {"id": str(row.agent_id) if row.agent_id else None, "name": row.agent_name}, "status": row.status, "title": row.title,
-            "message_count": row.message_count, "active": [await _active(each.execution) for each in found.open],
+            "message_count": row.message_count, "active": [await _active(each.execution) for each in found.runs],
         }
     )  # fmt: skip
     for body in history.bodies(found.also, thread_id=watch.thread_id, agent=row.agent_name):
         connection.send(body)
-    await _follow(watch, found.open, asked)
+    await _follow(watch, found.runs, asked)
 
 
 async def _follow(watch: Watch, found: Sequence[Asked], asked: Attach) -> None:

@@ -208,6 +208,6 @@ async def _watch_own(watch: Watch, execution_id: UUID) -> None:
     await readings.follow(execution_id, watch)
     if was_attached:
         return
-    for other in (await watch.attach()).open:
+    for other in (await watch.attach()).runs:
         if other.execution.id != execution_id and watch.asked(other):
             await readings.follow(other.execution.id, watch)
