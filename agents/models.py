@@ -229,6 +229,11 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def new_secret() -> str:
+    """A secret that signs messages between this site and others."""
+    return f"whsec_{secrets.token_urlsafe(32)}"
+
+
 class ApiKey(models.Model):
     """A key of one user. Only its hash is stored; the plain key is shown once (R1.3)."""
 

@@ -27,7 +27,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "Automate": {
         "tasks.schedule": "schedule",
         "tasks.webhook": "webhook",
-        "tasks.webhookendpoint": "webhook",
+        "tasks.endpoint": "outbox",
+        "tasks.delivery": "send",
     },
     "Share and bill": {
         "agents.apikey": "key",

@@ -104,7 +104,7 @@ class Endpoint(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100)
-    url = models.URLField(max_length=2000)
+    url = models.CharField("address", max_length=2000)
     agent = models.ForeignKey(
         Agent, null=True, blank=True, on_delete=models.CASCADE, related_name="endpoints", help_text="Empty: all agents."
     )

@@ -1,7 +1,6 @@
 """One try to deliver an ended run (AG-52): a signed POST through the guard, without redirects, within ten seconds."""
 
 import hmac
-import secrets
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +11,7 @@ from django.utils import timezone
 
 from agents.database import run
 from agents.fetch import Request, fetch
-from agents.models import UserProfile
+from agents.models import UserProfile, new_secret
 from agents.net import FetchError
 from chat.executions import report
 from chat.models import Execution
@@ -88,10 +87,6 @@ def signature(secret: str, stamp: str, body: bytes) -> str:
 
 
 # Secrets
-
-
-def new_secret() -> str:
-    return f"whsec_{secrets.token_urlsafe(32)}"
 
 
 def _secrets(endpoint: Endpoint) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Users and groups, with what Switchboard knows of a user beside Django: the default agent and the sign-out counter."""
+"""Users and groups, with what Switchboard knows of a user beside Django: default agent, sign-out counter, callback secret."""
 
 from typing import Any
 
@@ -7,12 +7,15 @@ from django.contrib.auth.admin import GroupAdmin as PlainGroupAdmin
 from django.contrib.auth.admin import UserAdmin as PlainUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import F, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from agents import catalog
 from agents.admin.base import ModelAdmin, StackedInline
-from agents.models import UserProfile
+from agents.admin.buttons import button, row_url
+from agents.models import UserProfile, new_secret
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -42,6 +45,27 @@ class UserAdmin(PlainUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]  # 
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_staff", "is_superuser", "is_active", "groups")
     actions = ("sign_out",)
+    change_form_outer_after_template = "admin/agents/user/callback.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        return [button(self, "callback_secret", self._callback_secret), *super().get_urls()]
+
+    def _callback_secret(self, request: HttpRequest, user: User) -> HttpResponse:
+        """The one page that shows what signs the results of this user's tasks (AG-52): it answers the form itself."""
+        profile, _ = UserProfile.objects.get_or_create(user=user)
+        profile.callback_secret = new_secret()
+        profile.save(update_fields=["callback_secret"])
+        self.log_change(request, user, "Given a new callback secret.")
+        said = f"It signs the results of {user}'s tasks on their way to a callback_url; the one before does not any more."
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "The callback secret",
+            "opts": self.opts,
+            "secret": profile.callback_secret,
+            "said": said,
+            "back_url": row_url(user),
+        }
+        return TemplateResponse(request, "admin/signing_secret.html", context)
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         return self.inlines if obj else ()

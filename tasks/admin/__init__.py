@@ -1,5 +1,5 @@
-"""The admin pages of schedules and webhooks; each module registers its own."""
+"""The admin pages of schedules, webhooks and deliveries; each module registers its own."""
 
-from tasks.admin import schedules, webhooks
+from tasks.admin import deliveries, endpoints, schedules, webhooks
 
-__all__ = ["schedules", "webhooks"]
+__all__ = ["deliveries", "endpoints", "schedules", "webhooks"]

@@ -55,7 +55,7 @@ def fields_in(html: str, form: str) -> dict[str, list[str]]:
     return {name: values for name, values in parser.fields.items() if "__prefix__" not in name}
 
 
-def submit(client: Client, url: str, form: str, **changes: Any) -> Any:
+def submit(client: Client, url: str, form: str, /, **changes: Any) -> Any:
     """Posts the form of the page with `changes`; None takes a field out (an unticked box). Follows the redirect."""
     data: dict[str, Any] = {**fields_in(client.get(url).content.decode(), form), **changes}
     return client.post(url, {name: value for name, value in data.items() if value is not None}, follow=True)
