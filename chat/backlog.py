@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from agents.errors import CODES
 from agents.ids import uuid7
-from agents.models import Agent, CatalogVersion
-from chat import process
+from agents.models import Agent
+from chat import process, records, sql
 from chat.errors import TurnError
 from chat.eventlog import ATTEMPT_NUMBERS
 from chat.models import Execution, Message
@@ -54,7 +54,8 @@ def agent_id_of(task: TaskRequest) -> UUID:
 
 def lock(agent_id: UUID) -> None:
     """Holds the agent's row until the transaction ends (SQLite has one writer anyway). Turns that begin are not kept waiting."""
-    Agent.objects.select_for_update(no_key=True).filter(id=agent_id).values_list("id").first()
+    hold = " FOR NO KEY UPDATE" if connection.features.has_select_for_no_key_update else ""
+    sql.select(Agent, ("id",), f"id = %s{hold}", sql.adapted_ids([agent_id]))
 
 
 def waiting(agent_id: UUID) -> QuerySet[Execution]:
@@ -155,29 +156,23 @@ def take(jobs: Sequence[Job]) -> None:
 
 def _take(look: Look) -> Taken | None:
     lock(look.agent_id)
-    free = look.limit - held(look.agent_id).count()
+    free = look.limit - len(sql.select(Execution, ("id",), _HELD, sql.adapted_ids([look.agent_id])))
     found = list(takeable(look.agent_id).select_related("session", "api_key")[:2]) if free > 0 else []
     if not found:
         return None
     row = found[0]
     row.process, row.lease_until = process.NAME, datetime.now(UTC) + LEASE
-    row.save(update_fields=["process", "lease_until"])
-    return Taken(
-        row=row,
-        question=_question_of(row),
-        counter=CatalogVersion.objects.filter(pk=1).values_list("counter", flat=True).first() or 0,
-        more=free > 1 and len(found) > 1,
-    )
+    sql.update(Execution, ("process", "lease_until"), "id = %s", ("process", "lease_until", "id"), [(row.process, row.lease_until, row.id)])
+    return Taken(row=row, question=_question_of(row), counter=records.catalog_counter(), more=free > 1 and len(found) > 1)
+
+
+_HELD = "agent_id = %s AND work IS NOT NULL AND lease_until IS NOT NULL"
+"""The runs of an agent that a process has taken up: they count against its capacity."""
 
 
 def _question_of(row: Execution) -> UUID | None:
     asked = Message.objects.filter(execution_id=row.id, role="user") if row.session_id else Message.objects.none()
     return asked.values_list("id", flat=True).first()
-
-
-def held(agent_id: UUID) -> QuerySet[Execution]:
-    """The runs of this agent that a process has taken up: they count against its capacity."""
-    return Execution.objects.filter(agent_id=agent_id, work__isnull=False, lease_until__isnull=False)
 
 
 def takeable(agent_id: UUID) -> QuerySet[Execution]:

@@ -125,7 +125,7 @@ class Finish:
 
 def begin(jobs: Sequence[Job]) -> None:
     """Writes what is missing of session, user message and execution for every member whose catalog is current."""
-    counter = _counter()
+    counter = catalog_counter()
     states = _sessions([job.value.request.session for job in jobs])
     writable: list[tuple[Begin, int]] = []
     for job in jobs:
@@ -136,7 +136,8 @@ def begin(jobs: Sequence[Job]) -> None:
     _mark_branches([(job.result.parent, job.value.message_id) for job in jobs if job.result.parent])
 
 
-def _counter() -> int:
+def catalog_counter() -> int:
+    """The catalog as it stands in the database (agents.directory)."""
     rows = sql.select(CatalogVersion, ("counter",), "id = 1")
     return int(rows[0][0]) if rows else 0
 
