@@ -27,8 +27,10 @@ from chat.events import ApprovalResolved, TurnEvent, TurnResumed
 from chat.lateend import announce
 from chat.leases import leases
 from chat.models import Approval, ChatSession, Execution
+from chat.running import run_of
 from chat.sessions import ref_of
 from chat.store import run
+from chat.turn import claim_of
 
 logger = logging.getLogger("switchboard.approvals")
 _REVIVE_AFTER = timedelta(seconds=20)
@@ -139,7 +141,7 @@ async def resume(row: Execution, agent: AgentSpec) -> None:
         await cancel(row.id)
         return
     turn = _paused_turn(row, agent, principal)
-    turn.claim = replace(turns.claim_of(turn), policy="queue")
+    turn.claim = replace(claim_of(turn), policy="queue")
     entry = leases.try_enter(turn.claim) or await leases.enter(turn.claim)
     if isinstance(entry, Entered):
         await _go_on(turn, row)
@@ -204,7 +206,7 @@ async def _after_decisions(turn: "turns.Turn", state: dict[str, Any]) -> loop.En
     replaced = {approval.tool_call_id: approval.decided_arguments for approval in decided if approval.decided_arguments is not None}
     denied = {approval.tool_call_id: approval.reason for approval in decided if approval.decision == "denied"}
     calls = pausing.waiting_calls(state, turn.request.agent, replaced)
-    return await loop.resume(turns.run_of(turn), calls, denied, pausing.client_calls(state))
+    return await loop.resume(run_of(turn), calls, denied, pausing.client_calls(state))
 
 
 def _resolved(approval: Approval) -> TurnEvent:

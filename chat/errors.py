@@ -30,3 +30,7 @@ def turn_error(error: ProviderError) -> TurnError:
 
 class CatalogChanged(Exception):
     """Agents, keys or users changed since this process last looked: authentication and look-up are to be repeated."""
+
+
+class SessionChanged(Exception):
+    """The conversation was deleted, or made by another process, between the look-up and the beginning."""

@@ -23,7 +23,7 @@ from chat.times import iso
 from chat.toolcalls import ServerCall
 
 if TYPE_CHECKING:
-    from chat.turns import Turn
+    from chat.turn import Turn
 
 _REQUEST = (
     "wire", "trigger", "source", "parts", "instructions", "tools", "tool_choice", "parallel_tool_calls", "response_format",

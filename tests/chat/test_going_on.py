@@ -14,6 +14,7 @@ from chat.eventlog import Log
 from chat.leases import leases
 from chat.models import Execution
 from chat.requests import SessionRef, TurnRequest
+from chat.turn import claim_of
 from tests.chat.leasing import claim, enter
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,7 +29,7 @@ async def decided() -> tuple[turns.Turn, Execution]:
     agent = AgentSpec(id=None, name="root", models=(MODEL,))
     request = TurnRequest(principal=STATIC, agent=agent, wire="run", parts=(), session=SESSION, timeout_s=60.0)
     turn = turns.Turn(request, row.id, Log(row.id))
-    turn.claim = turns.claim_of(turn)
+    turn.claim = claim_of(turn)
     assert isinstance(await enter(leases, turn.claim), Entered)
     return turn, row
 
