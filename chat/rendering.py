@@ -1,7 +1,8 @@
 """Markdown as HTML for our own pages: rendered and sanitised here, so that no page has to trust what a model wrote.
 
 Raw HTML is shown as text, pictures become links (a remote picture would tell a stranger who reads), links leave no trace.
-Code is coloured by classes (Pygments). What is not needed is not loaded: Pygments comes with the first code of a known language.
+Code is coloured by classes (Pygments). What is not needed is not loaded, 4 MB for a process without pages; Pygments comes with the
+first code of a known language.
 """
 
 import re
@@ -34,6 +35,11 @@ class _Block(NamedTuple):
 
     line: int
     html: str
+
+
+def warm() -> None:
+    """Loads what texts need: forty milliseconds in which no stream should stand still. Pages call it, in a thread, before they show any."""
+    html("**warm** https://example.com `up`")
 
 
 @lru_cache(maxsize=512)
@@ -199,6 +205,3 @@ def _lexer(language: str) -> "Lexer | None":
         return get_lexer_by_name(language, stripnl=False)
     except ClassNotFound:
         return None
-
-
-html("**warm** https://example.com `up`")  # the first text costs forty milliseconds, in which no stream should stand still

@@ -5,6 +5,9 @@ from config.lean import leaving_out
 with leaving_out("psycopg", "pygments", "requests"):  # DRF's array fields, coloured pages and test client
     import rest_framework.compat  # noqa: F401
 
+with leaving_out("jinja2"):  # simplejwt imports Django's test tools, and they Jinja's
+    import django.test.signals  # noqa: F401
+
 
 class SiteConfig(AppConfig):
     name = "config"

@@ -35,6 +35,7 @@ def loaded(tmp_path_factory):
         ("jsonschema_rs", "no answer has had to keep to a schema"),
         ("nh3", "no page has shown Markdown"),
         ("markdown_it", "no page has shown Markdown"),
+        ("jinja2", "templates are Django's"),
         ("rich", "tracebacks in logs are plain"),
         ("twisted", "uvicorn serves"),
         ("unfold.admin", "nobody has opened the admin"),

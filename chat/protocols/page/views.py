@@ -22,6 +22,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from agents import throttle
 from agents.errors import SwitchboardError
 from agents.models import UserProfile
+from chat import rendering
 from chat.peers import address_of, headers_of
 from chat.protocols.page.policy import guarded
 
@@ -37,6 +38,7 @@ def chat(request: HttpRequest) -> HttpResponseBase:
     """The page; whoever is not signed in is asked to, and led back."""
     if not request.user.is_authenticated:
         return HttpResponseRedirect(f"{SIGN_IN}?{urlencode({'next': request.get_full_path()})}")
+    rendering.warm()
     return render(request, "chat/chat.html", {"person": request.user})
 
 

@@ -1,10 +1,13 @@
 """GET /chat/{token}: the page on which a visitor chats. It loads nothing from elsewhere, and runs no script but ours."""
 
+import asyncio
+
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
 from agents.access import ANONYMOUS, Principal
 from agents.errors import SwitchboardError
+from chat import rendering
 from chat.links import Link, link_for
 from chat.protocols.public import documents
 from chat.protocols.public.codec import SENTENCES
@@ -44,6 +47,7 @@ class PageView(WireView):
             link = await link_for(token)
         except SwitchboardError as error:
             return _page("public/invalid.html", {"sentence": _sentence(error), "gone": error.status == 404}, error)
+        await asyncio.to_thread(rendering.warm)
         return _page("public/chat.html", {"token": token, "name": _name(link), "agent": link.agent})
 
 
