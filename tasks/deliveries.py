@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -114,10 +114,11 @@ _again: set[asyncio.AbstractEventLoop] = set()
 
 
 async def _send_all(loop: asyncio.AbstractEventLoop) -> None:
-    while True:
-        _again.discard(loop)
-        if not await send_due() and loop not in _again:
-            return
+    try:
+        while await send_due() or loop in _again:
+            _again.discard(loop)
+    except DatabaseError as error:
+        logger.warning("what is due is sent later: %s", error)
 
 
 async def send_due() -> int:

@@ -156,4 +156,4 @@ class Delivery(models.Model):
         indexes = [models.Index(fields=["next_try_at"], name="delivery_due", condition=Q(status="pending"))]
 
     def __str__(self) -> str:
-        return f"{self.execution_id} to {self.url}"
+        return f"to {self.url}"
