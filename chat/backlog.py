@@ -4,21 +4,21 @@ Whoever counts or claims runs of an agent holds the agent's row: so a limit hold
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from agents.errors import CODES
 from agents.ids import uuid7
-from agents.models import Agent
+from agents.models import Agent, ApiKey
 from chat import process, records, sql
 from chat.errors import TurnError
 from chat.eventlog import ATTEMPT_NUMBERS
-from chat.models import Execution, Message
+from chat.models import ChatSession, Execution, Message
 from chat.records import LEASE, WAITING_POSITION, vacuum_checkpoints
 from chat.requests import SessionRef, TaskRequest, text_of
 from chat.store import Job
@@ -40,6 +40,8 @@ def stored(task: TaskRequest, execution_id: UUID) -> Execution:
     waits = waiting(agent_id).count()
     if waits >= task.agent.max_queued_tasks:
         raise TurnError("queue_full", retry_after_s=30, extra={"queue_length": waits})
+    if task.session is not None and task.session.is_new:
+        _new_session(task, task.session)
     row = _row(task, execution_id)
     row.save(force_insert=True)
     if task.session is not None:
@@ -78,6 +80,8 @@ def _row(task: TaskRequest, execution_id: UUID) -> Execution:
         wire=task.wire,
         status=Execution.Status.QUEUED,
         message=task.text,
+        workflow_id=UUID(task.workflow.id) if task.workflow else None,
+        workflow_version=task.workflow.version if task.workflow else None,
         context_window=task.agent.model.context_window,
         model_used=task.model or task.agent.model.name,
         queued_at=now,
@@ -107,14 +111,27 @@ def _work(task: TaskRequest) -> dict[str, Any]:
         "model": task.model,
         "max_steps": task.max_steps,
         "timeout_s": task.timeout_s,
+        **({"workflow": asdict(task.workflow)} if task.workflow else {}),
     }
+
+
+def _new_session(task: TaskRequest, session: SessionRef) -> None:
+    """A conversation that begins with this run. Raises session_busy when one of its name was made just now: to be asked again (R8.4)."""
+    values = {
+        "namespace": session.namespace, "agent_id": session.agent_id, "agent_name": session.agent_name, "owner_id": session.owner_id,
+        "wire": session.wire, "title": " ".join(task.text.split())[:80],
+    }  # fmt: skip
+    rows = [ChatSession(id=session.id, name=session.name, **values)]
+    ChatSession.objects.bulk_create(rows, ignore_conflicts=True)
+    if not ChatSession.objects.filter(id=session.id).exists():
+        raise TurnError("session_busy", retry_after_s=1)
 
 
 def _question(task: TaskRequest, session: SessionRef, row: Execution) -> Message:
     parts = task.parts if task.stored_parts is None else task.stored_parts
     return Message(
         id=uuid7(), session_id=session.id, execution_id=row.id, position=WAITING_POSITION, role="user", parts=list(parts),
-        text=text_of(parts), status=Message.Status.PENDING, source="task", created_at=row.created_at,
+        text=text_of(parts), status=Message.Status.PENDING, source=task.source, client_id=task.client_message_id, created_at=row.created_at,
     )  # fmt: skip
 
 
@@ -140,9 +157,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A run that this process holds now. `question`: its user message. `counter`: the catalog as it is. `more`: another may start."""
+    """A run that this process holds now, as far as it takes to start it. `question`: its user message. `key_hash`: of its caller's key.
+
+    `counter`: the catalog as it is. `more`: another may start.
+    """
 
     row: Execution
+    key_hash: str
+    session: ChatSession | None
     question: UUID | None
     counter: int
     more: bool
@@ -156,30 +178,46 @@ def take(jobs: Sequence[Job]) -> None:
 
 def _take(look: Look) -> Taken | None:
     lock(look.agent_id)
-    free = look.limit - len(sql.select(Execution, ("id",), _HELD, sql.adapted_ids([look.agent_id])))
-    found = list(takeable(look.agent_id).select_related("session", "api_key")[:2]) if free > 0 else []
+    agent_id = sql.adapted_ids([look.agent_id])
+    free = look.limit - len(sql.select(Execution, ("id",), _HELD, agent_id))
+    found = sql.select(Execution, _COLUMNS, _NEXT, [*agent_id, sql.adapted_time(datetime.now(UTC))]) if free > 0 else []
     if not found:
         return None
-    row = found[0]
-    row.process, row.lease_until = process.NAME, datetime.now(UTC) + LEASE
-    sql.update(Execution, ("process", "lease_until"), "id = %s", ("process", "lease_until", "id"), [(row.process, row.lease_until, row.id)])
-    return Taken(row=row, question=_question_of(row), counter=records.catalog_counter(), more=free > 1 and len(found) > 1)
+    row = Execution(**dict(zip(_COLUMNS, found[0], strict=True)))
+    lease = [(process.NAME, datetime.now(UTC) + LEASE, row.id)]
+    sql.update(Execution, ("process", "lease_until"), "id = %s", ("process", "lease_until", "id"), lease)
+    return Taken(
+        row=row,
+        key_hash=_key_hash(row),
+        session=ChatSession.objects.filter(id=row.session_id).first() if row.session_id else None,
+        question=_question_of(row),
+        counter=records.catalog_counter(),
+        more=free > 1 and len(found) > 1,
+    )
 
 
 _HELD = "agent_id = %s AND work IS NOT NULL AND lease_until IS NOT NULL"
 """The runs of an agent that a process has taken up: they count against its capacity."""
+_NEXT = (
+    "agent_id = %s AND status = 'queued' AND work IS NOT NULL AND lease_until IS NULL AND (not_before IS NULL OR not_before <= %s) "
+    "AND NOT EXISTS (SELECT 1 FROM chat_execution other WHERE other.session_id = chat_execution.session_id "
+    "AND other.work IS NOT NULL AND other.lease_until IS NOT NULL) ORDER BY priority DESC, created_at, id LIMIT 2"
+)
+"""What may start now, in its order, and one more. Runs of one conversation start one by one: they would only wait for each other."""
+_COLUMNS = (
+    "id", "agent_id", "agent_name", "session_id", "owner_id", "principal", "api_key_id", "trigger", "wire", "message", "work", "labels",
+    "request_id", "attempt_number", "last_seq", "unreported", "queued_at", "created_at",
+)  # fmt: skip
+
+
+def _key_hash(row: Execution) -> str:
+    found = sql.select(ApiKey, ("hash",), "id = %s", sql.adapted_ids([row.api_key_id])) if row.api_key_id else []
+    return str(found[0][0]) if found else ""
 
 
 def _question_of(row: Execution) -> UUID | None:
     asked = Message.objects.filter(execution_id=row.id, role="user") if row.session_id else Message.objects.none()
     return asked.values_list("id", flat=True).first()
-
-
-def takeable(agent_id: UUID) -> QuerySet[Execution]:
-    """What may start now, in its order. Runs of one conversation start one by one: they would only wait for each other."""
-    busy = Execution.objects.filter(session_id=OuterRef("session_id"), work__isnull=False, lease_until__isnull=False)
-    ripe = Q(not_before__isnull=True) | Q(not_before__lte=datetime.now(UTC))
-    return waiting(agent_id).filter(ripe).exclude(Exists(busy)).order_by("-priority", "created_at", "id")
 
 
 def position(row: Execution) -> int:

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 
+from agents import directory
 from agents.ids import uuid7
 from chat import current, sessions
 from chat.claims import Claim, Entered
@@ -20,7 +21,6 @@ from chat.models import ChatSession, Execution, Message
 from chat.replay import parts_of
 from chat.requests import SessionRef, text_of
 from chat.store import run
-from chat.working import request_of
 
 _PATIENCE_S = 240.0
 _TRIES = 3
@@ -32,26 +32,25 @@ async def told(execution_id: UUID) -> None:
         await save(execution_id)
 
 
-async def save(execution_id: UUID) -> UUID:
-    """The conversation that has question and answer now. Raises TurnError when that cannot be done."""
-    row = await run(_row, execution_id)
-    request = await request_of(row)
+async def save(execution_id: UUID) -> UUID | None:
+    """The conversation that has question and answer now; None when its owner or its agent is gone. Raises TurnError: try again."""
+    row = await run(Execution.objects.get, id=execution_id)
+    user = await directory.user(row.owner_id) if row.owner_id else None
+    agent = (await directory.catalog()).by_id.get(row.agent_id) if row.agent_id else None
+    if user is None or agent is None:
+        return None
     for _ in range(_TRIES):
-        session = await sessions.current_session(request.principal, request.agent, "agents")
+        session = await sessions.current_session(user.principal, agent, "agents")
         kept = await _with_lock(row, session)
         if kept is not None:
             return kept
-        sessions.forget(request.principal, session)
+        sessions.forget(user.principal, session)
     raise TurnError("session_busy", retry_after_s=5)
 
 
 def _is_to_save(execution_id: UUID) -> bool:
     row = Execution.objects.only("status", "work").get(id=execution_id)
     return row.status == Execution.Status.SUCCESS and bool((row.work or {}).get("save"))
-
-
-def _row(execution_id: UUID) -> Execution:
-    return Execution.objects.select_related("session", "api_key").get(id=execution_id)
 
 
 async def _with_lock(row: Execution, session: SessionRef) -> UUID | None:

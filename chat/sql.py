@@ -54,6 +54,11 @@ def adapted_ids(ids: Iterable[UUID]) -> list[Any]:
     return [value.hex for value in ids] if connection.vendor == "sqlite" else list(ids)
 
 
+def adapted_time(moment: datetime) -> Any:
+    """A time as this database takes it in a parameter."""
+    return _naive(moment) if connection.vendor == "sqlite" else moment
+
+
 def _run(build: Callable[..., tuple[str, list[Adapt | None]]], key: tuple[Any, ...], rows: Sequence[Sequence[Any]]) -> int:
     """Runs the statement for all rows on the driver's own cursor: Django's wrappers cost more than SQLite's work."""
     sql, adapters = build(connection.vendor, len(rows), *key)

@@ -27,7 +27,7 @@ from chat.errors import TurnError
 from chat.eventlog import registry
 from chat.lateend import announce
 from chat.models import Execution
-from chat.requests import SessionRef, TurnRequest
+from chat.requests import SessionRef, TurnRequest, WorkflowCall
 from chat.sessions import ref_of
 from chat.turns import Turn
 
@@ -90,7 +90,7 @@ async def _begin(taken: Taken) -> Turn | None:
     row = taken.row
     await _stop_stale(row.id)
     try:
-        turn = _turn_of(taken, await request_of(row))
+        turn = _turn_of(taken, await request_of(taken))
         entry = await turns.take_up(turn)
     except SwitchboardError as error:
         await _refused(row, error)
@@ -129,7 +129,7 @@ async def _refused(row: Execution, error: SwitchboardError) -> None:
     if error.code in _LATER:
         await _later(row, error.retry_after_s or _PAUSE_S, others=error.code == "rate_limited")
         return
-    skips = row.trigger != "task" and error.code in ("agent_not_found", "invalid_credentials")
+    skips = row.trigger not in ("task", "workflow") and error.code in ("agent_not_found", "invalid_credentials")
     if await store.run(end_stored, row.id, "skipped" if skips else "failed", error.code):
         if skips:
             await store.run(Execution.objects.filter(id=row.id).update, skip_reason="owner_lost_access")
@@ -166,36 +166,37 @@ async def _come_back(turn: Turn) -> bool:
 # The request, from its row
 
 
-async def request_of(row: Execution) -> TurnRequest:
+async def request_of(taken: Taken) -> TurnRequest:
     """The turn that the row asks for. Raises invalid_credentials, agent_not_found, model_not_allowed or session_not_found."""
-    work: Mapping[str, Any] = row.work or {}
-    principal = await principal_of(row)
+    row, work = taken.row, taken.row.work or {}
+    principal = await _principal_of(taken)
     agent = _agent_for(principal, row, work)
     return TurnRequest(
         principal=principal,
         agent=agent,
         wire=row.wire,
         trigger=row.trigger,
-        source="task",
+        source="text" if row.trigger == "workflow" else "task",
         parts=tuple(work["parts"]),
         stored_parts=None if work["stored_parts"] is None else tuple(work["stored_parts"]),
-        session=_session_of(row, work),
+        session=_session_of(taken, work),
         instructions=tuple(work["instructions"]),
         tools=work["allowed_tools"] != [],
         max_steps=work["max_steps"],
         timeout_s=min(work["timeout_s"] or agent.run_timeout_s, agent.run_timeout_s),
         keep_on_leave=True,
+        workflow=WorkflowCall(**work["workflow"]) if work.get("workflow") else None,
         busy="queue",
         labels=row.labels,
         request_id=row.request_id,
     )
 
 
-async def principal_of(row: Execution) -> Principal:
+async def _principal_of(taken: Taken) -> Principal:
     """Who asked, with the rights of now. Raises invalid_credentials for a revoked key and for a user who is not active any more."""
-    principal = None
+    row, principal = taken.row, None
     if row.principal.startswith("key:"):
-        principal = await directory.principal_of_hash(row.api_key.hash) if row.api_key else None
+        principal = await directory.principal_of_hash(taken.key_hash) if taken.key_hash else None
     elif row.owner_id is not None:
         user = await directory.user(row.owner_id)
         principal = replace(user.principal, key=row.principal) if user else None
@@ -213,9 +214,9 @@ def _agent_for(principal: Principal, row: Execution, work: Mapping[str, Any]) ->
     return asked_with(agent, work["model"])
 
 
-def _session_of(row: Execution, work: Mapping[str, Any]) -> SessionRef | None:
-    if row.session is None:
+def _session_of(taken: Taken, work: Mapping[str, Any]) -> SessionRef | None:
+    if taken.session is None:
         if work["in_session"]:
             raise TurnError("session_not_found")
         return None
-    return ref_of(row.session)
+    return ref_of(taken.session)

@@ -20,7 +20,7 @@ from chat.queued import enqueue
 from chat.requests import TaskRequest
 from chat.store import run
 from chat.turns import Turn
-from tests.chat.queueing import agent, principal, queue, session
+from tests.chat.queueing import agent, principal, queue, session, take
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LONG = "/demo delay 60000\n/demo text never"
@@ -170,11 +170,9 @@ async def test_what_a_task_asks_for_is_bounded_by_the_agent() -> None:
         return directory.load().by_name[made.name]
 
     spec = await run(two_tools)
-    asked = [
-        await run(queue, spec, allowed_tools=("two",), timeout_s=10, max_steps=3, instructions=("Be brief.",)),
-        await run(queue, spec, allowed_tools=(), timeout_s=1000),
-    ]
-    found = [await working.request_of(row) for row in asked]
+    await run(queue, spec, allowed_tools=("two",), timeout_s=10, max_steps=3, instructions=("Be brief.",))
+    await run(queue, spec, allowed_tools=(), timeout_s=1000)
+    found = [await working.request_of(taken) for taken in (await run(take, spec), await run(take, spec)) if taken]
     assert [[tool.name for tool in request.agent.tools] for request in found] == [["two"], []]
     assert [(request.timeout_s, request.max_steps, request.instructions, request.tools) for request in found] == [
         (10, 3, ("Be brief.",), True), (100, None, (), False),

@@ -162,6 +162,7 @@ async def _kept(execution_id: UUID) -> dict[str, Any]:
     if row.session_id is not None or row.status != Execution.Status.SUCCESS or not (row.work or {}).get("save"):
         return {"chat_session_id": str(row.session_id)} if row.session_id else {}
     try:
-        return {"chat_session_id": str(await saving.save(execution_id))}
+        kept = await saving.save(execution_id)
     except SwitchboardError:
-        return {"chat_persist_failed": True}
+        kept = None
+    return {"chat_session_id": str(kept)} if kept else {"chat_persist_failed": True}
