@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
+TESTS := -m pytest -n $(WORKERS) --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECK := DATA_DIR=$(VENV)/checks $(BIN)/python
 
@@ -12,11 +14,11 @@ CHECK := DATA_DIR=$(VENV)/checks $(BIN)/python
 run: $(VENV)/run.stamp          ## the whole site in one process, on http://127.0.0.1:8000; ARGS are those of `manage.py serve`
 	$(BIN)/python manage.py serve $(ARGS)
 
-test: $(VENV)/dev.stamp tests/node/node_modules   ## all tests; ARGS are pytest's
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/dev.stamp tests/node/node_modules   ## all tests, in WORKERS processes; ARGS are pytest's
+	$(BIN)/python $(TESTS) $(ARGS)
 
 test-services: $(VENV)/dev.stamp  ## the in-process tests once more, on PostgreSQL and Redis of their own
-	$(BIN)/python -m tests.support.services $(BIN)/python -m pytest tests/agents tests/billing tests/chat tests/protocols $(ARGS)
+	$(BIN)/python -m tests.support.services $(BIN)/python $(TESTS) tests/agents tests/billing tests/chat tests/protocols $(ARGS)
 
 lint: $(VENV)/dev.stamp         ## style, import contracts, missing migrations
 	$(BIN)/ruff check .

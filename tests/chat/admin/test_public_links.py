@@ -1,12 +1,12 @@
 """Public links in the admin: who makes them, what is shown, switched off and deleted (AG-53)."""
 
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from agents.admin.buttons import row_url
 from agents.models import Agent
@@ -74,7 +74,7 @@ def test_neither_token_nor_agent_can_be_changed(owners: Client, link: ShareToken
     [
         ({}, {}, "open"),
         ({"enabled": False}, {}, "off"),
-        ({"expires_at": timezone.now() - timedelta(days=1)}, {}, "expired"),
+        ({"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}, {}, "expired"),
         ({"max_messages": 2, "total_messages": 2}, {}, "used up"),
         ({}, {"shareable": False}, "not shareable"),
     ],
@@ -93,3 +93,10 @@ def test_an_agent_says_whether_it_may_be_shared(owners: Client, agent: Agent) ->
     submit(owners, row_url(agent), "agent_form", shareable=None, require_email="on")
     agent.refresh_from_db()
     assert (agent.shareable, agent.require_email) == (False, True)
+
+
+def test_wanting_addresses_without_a_mail_server_is_warned_of(owners: Client, agent: Agent, settings: Settings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+    assert "set EMAIL_URL" in said(submit(owners, row_url(agent), "agent_form", require_email="on"))
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    assert "EMAIL_URL" not in said(submit(owners, row_url(agent), "agent_form", require_email="on"))
