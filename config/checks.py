@@ -132,12 +132,6 @@ PRODUCTION: Sequence[Check] = (
         hint="Set both in the environment of every process, and back them up.",
         applies=lambda: not (os.environ.get("SECRET_KEY") and os.environ.get("ENCRYPTION_KEYS")),
     ),
-    Check(
-        id="W006",
-        message="EMAIL_URL is not set: agents that want a verified e-mail address cannot be reached by public links.",
-        hint="Set it to your mail server, like smtp+starttls://user:password@mail.example.com:587.",
-        applies=lambda: not os.environ.get("EMAIL_URL"),
-    ),
 )
 
 

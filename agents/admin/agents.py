@@ -141,6 +141,8 @@ class AgentAdmin(ManagedAdmin[Agent]):
         super().save_model(request, obj, form, change)
         if form.provider_warning:
             messages.warning(request, form.provider_warning)
+        if obj.require_email and settings.EMAIL_BACKEND.endswith("dummy.EmailBackend"):
+            messages.warning(request, "No mail can be sent, so visitors of its public links get no codes: set EMAIL_URL.")
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Publishing waits until the tools are saved too."""

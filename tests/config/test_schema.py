@@ -49,6 +49,17 @@ ROUTES = {
     "/api/agents/{name}/schedules": {"get", "post"},
     "/api/agents/{name}/schedules/{schedule_id}": {"get", "put", "patch", "delete"},
     "/api/webhooks/{token}": {"post"},
+    "/api/agents/{name}/public-links": {"get", "post"},
+    "/api/agents/{name}/public-links/{link_id}": {"get", "put", "patch", "delete"},
+    "/api/public/link/{token}": {"get"},
+    "/api/public/chat/{token}": {"post"},
+    "/api/public/history/{token}": {"get"},
+    "/api/public/session/{token}": {"delete"},
+    "/api/public/executions/{token}/{execution_id}/status": {"get"},
+    "/api/public/executions/{token}/{execution_id}/stream": {"get"},
+    "/api/public/executions/{token}/{execution_id}/terminate": {"post"},
+    "/api/public/verify/request": {"post"},
+    "/api/public/verify/confirm": {"post"},
     "/healthz": {"get"},
     "/readyz": {"get"},
     "/metrics": {"get"},
@@ -122,7 +133,8 @@ def test_errors_are_told_with_codes_that_exist() -> None:
 def test_only_signing_in_and_looking_in_need_no_credential() -> None:
     open_paths = {path for path, _, told in operations() if not told.get("security") or {} in told["security"]}
     signing = {"/api/token", "/api/token/refresh", "/api/token/verify", "/api/token/blacklist"}
-    assert open_paths == signing | {"/status", "/healthz", "/readyz", "/attachment/{signed}", "/api/webhooks/{token}"}
+    visitors = {path for path in ROUTES if path.startswith("/api/public/")}
+    assert open_paths == signing | visitors | {"/status", "/healthz", "/readyz", "/attachment/{signed}", "/api/webhooks/{token}"}
 
 
 def test_the_page_needs_no_foreign_host(client: Client) -> None:
