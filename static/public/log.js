@@ -1,5 +1,7 @@
 // The conversation on the page. HTML comes rendered and sanitised from the server; everything else is text.
 
+import { icon, made } from "../shared/dom.js";
+
 const TOOL_ICON = "M14.5 6.5a4 4 0 0 0-5 5L4 17v3h3l5.5-5.5a4 4 0 0 0 5-5L15 12l-3-3z";
 
 export class Log {
@@ -156,20 +158,4 @@ export class Answer {
         if (this.waiting) this.waiting.before(part);
         else this.body.append(part);
     }
-}
-
-function made(tag, name = "", text = "") {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    if (text) element.textContent = text;
-    return element;
-}
-
-function icon(path) {
-    const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    for (const [name, value] of Object.entries({ viewBox: "0 0 24 24", width: 20, height: 20, "aria-hidden": true })) picture.setAttribute(name, value);
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    line.setAttribute("d", path);
-    picture.append(line);
-    return picture;
 }

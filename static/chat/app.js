@@ -1,0 +1,413 @@
+// The chat page: puts the list of conversations, the open one, the message box and the connection together.
+
+import * as api from "./api.js";
+import { made } from "../shared/dom.js";
+import { Announcer } from "./announcer.js";
+import { copy } from "./clipboard.js";
+import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
+import { ask, shut, toggle } from "./dialogs.js";
+import { Sidebar } from "./sidebar.js";
+import { Socket } from "./socket.js";
+
+const byId = (id) => document.getElementById(id);
+const [message, welcome, connection, drawer, sidebarElement, shade, picker] = ["message", "welcome", "connection", "drawer", "sidebar", "shade", "picker"].map(byId);
+const STATES = {
+    offline: "You are offline. What you write is sent when the connection is back.",
+    blocked: "Live connections (WebSocket) are blocked between you and the server. You can still chat: answers appear once they are finished.",
+    ended: "The server ended the connection. Reload the page to go on.",
+};
+const PATIENCE_MS = 1200;
+const PHONE = matchMedia("(max-width: 799px)");
+const tabs = "BroadcastChannel" in window ? new BroadcastChannel("switchboard-conversations") : null;
+const spoken = new Announcer(byId("spoken"));
+let agents = [];
+let row = null;
+
+const socket = new Socket({ opened: () => conversation.reconnected(), heard: (frame) => conversation.hear(frame), changed: shownState });
+const conversation = new Conversation({
+    log: byId("log"), scroll: byId("scroll"), latest: byId("latest"), earlier: byId("earlier"), message, socket,
+    changed: (named = false) => {
+        refresh();
+        if (named) listed();
+    },
+    began: () => {
+        history.replaceState(null, "", address());
+        composer.show(conversation.id);
+        listed();
+    },
+    finished: (status) => {
+        spoken.end();
+        say(status === "success" ? "The answer is complete." : "The answer has ended.");
+        entitle();
+        listed();
+    },
+    gone: () => {
+        say("This conversation was deleted.");
+        fresh();
+        listed();
+    },
+    rate,
+    restore: (text, files) => composer.restore(text, files),
+    say,
+    speak: (text) => spoken.add(text),
+});
+const composer = new Composer(
+    { form: byId("composer"), message, send: byId("send"), stop: byId("stop"), attach: byId("attach"), input: byId("file"), files: byId("files"), drop: byId("drop") },
+    {
+        send: (text, files) => conversation.send(text, files),
+        stop: () => conversation.stop(),
+        editLast: () => conversation.editLast(),
+        isBusy: () => Boolean(conversation.running),
+    },
+);
+const sidebar = new Sidebar(byId("sessions"), byId("search"), {
+    open: (wanted) => show(wanted.agent_name, wanted.id),
+    menu: (wanted, pressed) => {
+        row = wanted;
+        toggle(byId("more-menu"), pressed, true);
+    },
+});
+
+await start();
+
+async function start() {
+    try {
+        agents = await api.call("GET", "/api/agents");
+    } catch (error) {
+        return trouble(error.message);
+    }
+    if (!agents.length) return trouble("There is no agent that you may use yet. Ask an administrator.");
+    sidebar.agents = agents;
+    socket.connect();
+    await arrive();
+    listed();
+    return undefined;
+}
+
+function trouble(sentence) {
+    connection.textContent = sentence;
+    connection.hidden = false;
+}
+
+// What the address names.
+async function arrive() {
+    const wanted = new URLSearchParams(location.search);
+    await show(wanted.get("agent") ?? remembered(), wanted.get("session"), false);
+}
+
+function remembered() {
+    return localStorage.getItem("switchboard-agent") ?? "demo";
+}
+
+function address() {
+    const query = new URLSearchParams({ agent: conversation.agent.name, ...(conversation.id && { session: conversation.id }) });
+    return `/?${query}`;
+}
+
+async function show(name, id, remember = true) {
+    const agent = agents.find((each) => each.name === name) ?? agents[0];
+    localStorage.setItem("switchboard-agent", agent.name);
+    closeDrawer();
+    try {
+        await conversation.open(agent, agent.name === name ? id : null);
+    } catch (error) {
+        say(error.message);
+        await conversation.open(agent, null);
+    }
+    if (remember) history.pushState(null, "", address());
+    else history.replaceState(null, "", address());
+    composer.show(conversation.id ?? `new-${agent.name}`);
+    sidebar.mark(conversation.id);
+    greet(agent);
+    refresh();
+    focus();
+}
+
+function fresh(name = conversation.agent.name) {
+    return show(name, null);
+}
+
+addEventListener("popstate", arrive);
+
+// How it looks
+
+function refresh() {
+    const { agent } = conversation;
+    if (!agent) return;
+    composer.enabled = agent.status === "running";
+    composer.refresh();
+    welcome.hidden = !conversation.isEmpty;
+    byId("more").hidden = !conversation.id;
+    byId("share").hidden = !agent.can_manage;
+    byId("agent").querySelector(".title").textContent = conversation.id ? conversation.title || "New conversation" : "";
+    document.title = conversation.id && conversation.title ? `${conversation.title} – ${agent.display_name}` : agent.display_name;
+    sidebar.mark(conversation.id);
+}
+
+function greet(agent) {
+    const letter = agent.avatar || agent.display_name.charAt(0).toUpperCase();
+    for (const place of [byId("agent"), welcome]) place.querySelector(".avatar").textContent = letter;
+    byId("agent").querySelector(".name").textContent = agent.display_name;
+    byId("agent").setAttribute("aria-label", `Agent: ${agent.display_name}. Choose another.`);
+    message.placeholder = agent.status === "running" ? `Message ${agent.display_name}` : `${agent.display_name} is stopped`;
+    welcome.querySelector("h1").textContent = agent.display_name;
+    welcome.querySelector(".about").textContent = agent.description;
+    const starters = (agent.status === "running" ? agent.conversation_starters : []).map((text) => {
+        const item = made("li");
+        const starter = made("button", "starter", text);
+        starter.type = "button";
+        starter.addEventListener("click", () => conversation.send(text, []));
+        item.append(starter);
+        return item;
+    });
+    welcome.querySelector(".starters").replaceChildren(...starters);
+}
+
+let patience = 0;
+
+function shownState(state) {
+    clearTimeout(patience);
+    if (!STATES[state]) {
+        connection.hidden = true;
+        return;
+    }
+    if (!navigator.onLine || state !== "offline") return trouble(STATES[state]);
+    patience = setTimeout(() => trouble("The connection to the server is lost. Trying again …"), PATIENCE_MS);
+}
+
+function say(text) {
+    byId("status").textContent = text;
+}
+
+function focus() {
+    if (matchMedia("(hover: hover)").matches) message.focus(); // on a phone it would raise the keyboard
+}
+
+// The list of conversations, here and in other tabs
+
+function listed(tell = true) {
+    sidebar.refresh();
+    if (tell) tabs?.postMessage("changed");
+}
+
+tabs?.addEventListener("message", () => listed(false));
+document.addEventListener("visibilitychange", () => { if (!document.hidden && agents.length) listed(false); });
+
+// After the first answer the agent names the conversation.
+async function entitle() {
+    const { agent, id, tree } = conversation;
+    if (!id || tree.nodes.size > 2) return;
+    await new Promise((later) => setTimeout(later, 300));
+    try {
+        const session = await api.call("POST", `/api/agents/${agent.name}/chat/sessions/${id}/title`);
+        if (session.id !== conversation.id || session.title === conversation.title) return;
+        conversation.title = session.title;
+        refresh();
+        listed();
+    } catch {
+        // its first words do as well
+    }
+}
+
+// One conversation
+
+function session() {
+    return row ?? { id: conversation.id, agent_name: conversation.agent.name, title: conversation.title };
+}
+
+const path = ({ agent_name: agent, id }, rest = "") => `/api/agents/${agent}/chat/sessions/${id}${rest}`;
+const ACTS = {
+    rename: async (wanted) => {
+        const title = await ask({
+            heading: "Rename this conversation", field: "Title", given: wanted.title, confirm: "Rename",
+            act: (text) => api.call("PATCH", path(wanted), { title: text.trim() }),
+        });
+        if (title === null) return;
+        if (wanted.id === conversation.id) conversation.title = title.trim();
+        refresh();
+        listed();
+    },
+    delete: async (wanted) => {
+        const sure = await ask({
+            heading: "Delete this conversation?", about: `“${wanted.title || "New conversation"}” will be gone for good.`, confirm: "Delete", bad: true,
+            act: () => api.call("DELETE", path(wanted)),
+        });
+        if (!sure) return;
+        if (wanted.id === conversation.id) await fresh();
+        listed();
+    },
+    md: (wanted) => download(wanted, "md"),
+    json: (wanted) => download(wanted, "json"),
+};
+
+async function download(wanted, format) {
+    try {
+        const response = await api.request("GET", path(wanted, `/export?format=${format}`));
+        const link = document.createElement("a");
+        link.href = URL.createObjectURL(await response.blob());
+        link.download = `${(wanted.title || "conversation").replace(/[^\p{L}\p{N} _-]+/gu, "").trim().slice(0, 60) || "conversation"}.${format}`;
+        link.click();
+        setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    } catch (error) {
+        say(error.message);
+    }
+}
+
+async function rate(node, rating) {
+    const { agent } = conversation;
+    const give = (comment) => api.call("PUT", `/api/agents/${agent.name}/chat/messages/${node.id}/feedback`, { rating, ...(comment && { comment }) });
+    try {
+        if (rating === -1) {
+            await give(node.comment);
+            conversation.refresh();
+            await ask({ heading: "What was wrong?", field: "Comment", given: node.comment ?? "", lines: 3, most: 2000, confirm: "Send", cancel: "Not now", act: give });
+        } else {
+            await give(rating ? node.comment : null);
+        }
+        say(rating ? "Thank you." : "Your rating was taken back.");
+        conversation.refresh();
+    } catch (error) {
+        say(error.message);
+    }
+}
+
+async function share() {
+    const { agent } = conversation;
+    let link = null;
+    const named = await ask({
+        heading: `Share ${agent.display_name}`,
+        about: "Makes a public link: whoever has it can chat with this agent, without signing in. They do not see your conversations.",
+        field: "Name of the link (optional)", most: 100, confirm: "Create link",
+        act: async (name) => { link = await api.call("POST", `/api/agents/${agent.name}/public-links`, { name: name.trim() || null }); },
+    });
+    if (named === null) return;
+    await ask({ heading: "The link is ready", field: "Address", given: link.url, most: 2000, confirm: "Copy", cancel: "Close", act: (url) => copy(url, null) });
+}
+
+// Choosing an agent
+
+function showPicker() {
+    const search = byId("picker-search");
+    const draw = () => {
+        const words = search.value.trim().toLowerCase();
+        const found = agents.filter(({ name, display_name: shown, description }) => `${name} ${shown} ${description}`.toLowerCase().includes(words));
+        byId("agents").replaceChildren(...found.map(choice));
+    };
+    search.value = "";
+    search.hidden = agents.length < 6;
+    search.oninput = draw;
+    search.onkeydown = (event) => { if (event.key === "Enter") byId("agents").querySelector("button")?.click(); };
+    draw();
+    picker.showModal();
+}
+
+function choice(agent) {
+    const item = made("li");
+    const pick = made("button", "choice");
+    pick.type = "button";
+    const picture = made("span", "avatar", agent.avatar || agent.display_name.charAt(0).toUpperCase());
+    picture.setAttribute("aria-hidden", "true");
+    const about = made("span", "about");
+    about.append(made("span", "name", agent.display_name), made("span", "note", agent.status === "running" ? agent.description : "Stopped"));
+    pick.append(picture, about);
+    if (agent.name === conversation.agent.name) pick.setAttribute("aria-current", "true");
+    pick.addEventListener("click", () => {
+        picker.close();
+        fresh(agent.name);
+    });
+    item.append(pick);
+    return item;
+}
+
+// Buttons and keys
+
+byId("new").addEventListener("click", () => fresh());
+byId("agent").addEventListener("click", showPicker);
+byId("share").addEventListener("click", share);
+byId("earlier").addEventListener("click", () => conversation.earlier());
+byId("latest").addEventListener("click", () => {
+    conversation.follow(true);
+    message.focus();
+});
+byId("me").addEventListener("click", (event) => toggle(byId("me-menu"), event.currentTarget));
+byId("more").addEventListener("click", (event) => {
+    row = null;
+    toggle(byId("more-menu"), event.currentTarget, true);
+});
+byId("more-menu").addEventListener("click", (event) => {
+    const act = event.target.closest("[data-act]")?.dataset.act;
+    if (!act) return;
+    const wanted = session();
+    shut();
+    row = null;
+    ACTS[act](wanted);
+});
+picker.addEventListener("click", (event) => { if (event.target === picker) picker.close(); });
+
+for (const choose of document.querySelectorAll("[data-theme-choice]")) choose.addEventListener("click", () => theme(choose.dataset.themeChoice));
+
+function theme(chosen) {
+    localStorage.setItem("switchboard-theme", chosen);
+    if (chosen) document.documentElement.dataset.theme = chosen;
+    else delete document.documentElement.dataset.theme;
+    marked(chosen);
+}
+
+function marked(chosen) {
+    for (const choose of document.querySelectorAll("[data-theme-choice]")) choose.setAttribute("aria-pressed", String(choose.dataset.themeChoice === chosen));
+}
+
+marked(document.documentElement.dataset.theme ?? "");
+
+drawer.addEventListener("click", () => openDrawer());
+byId("shut").addEventListener("click", () => closeDrawer());
+shade.addEventListener("click", () => closeDrawer());
+PHONE.addEventListener("change", () => closeDrawer());
+closeDrawer();
+
+function openDrawer() {
+    document.body.classList.add("drawn");
+    shade.hidden = false;
+    sidebarElement.inert = false;
+    byId("page").inert = true;
+    drawer.setAttribute("aria-expanded", "true");
+    byId("shut").focus();
+}
+
+function closeDrawer() {
+    const was = document.body.classList.contains("drawn");
+    document.body.classList.remove("drawn");
+    shade.hidden = true;
+    sidebarElement.inert = PHONE.matches;
+    byId("page").inert = false;
+    drawer.setAttribute("aria-expanded", "false");
+    if (was) drawer.focus();
+}
+
+addEventListener("keydown", (event) => {
+    const command = event.ctrlKey || event.metaKey;
+    if (command && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        if (PHONE.matches) openDrawer();
+        byId("search").focus();
+    } else if (command && event.shiftKey && event.key.toLowerCase() === "o") {
+        event.preventDefault();
+        fresh();
+    } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
+        escaped(event);
+    }
+});
+
+// Esc shuts what is open; else it stops the answer.
+function escaped(event) {
+    if (shut(true)) return;
+    if (document.body.classList.contains("drawn")) return closeDrawer();
+    if (event.target === byId("search")) {
+        byId("search").value = "";
+        sidebar.refresh(true);
+        message.focus();
+        return;
+    }
+    if (conversation.running) conversation.stop();
+}

@@ -1,0 +1,161 @@
+// The box in which messages are written, with the files that go with them: chosen, dragged or pasted.
+
+import * as api from "./api.js";
+import { button, icon, made } from "../shared/dom.js";
+import { bytes } from "./format.js";
+
+const MOST_FILES = 20;
+const CROSS = ["M6 6l12 12M18 6L6 18"];
+const FILE = "M6 3h8l4 4v14H6zM14 3v4h4";
+
+export class Composer {
+    #files = [];
+    #key = "";
+
+    // `acts`: send(text, files), stop(), editLast(), isBusy().
+    constructor({ form, message, send, stop, attach, input, files, drop }, acts) {
+        Object.assign(this, { form, message, sending: send, stopping: stop, files, acts, enabled: false });
+        form.addEventListener("submit", (event) => {
+            event.preventDefault();
+            this.#submit();
+        });
+        message.addEventListener("input", () => {
+            this.refresh();
+            this.#keep();
+        });
+        message.addEventListener("keydown", (event) => this.#pressed(event));
+        message.addEventListener("paste", (event) => {
+            if (!event.clipboardData.files.length) return;
+            event.preventDefault();
+            this.add(event.clipboardData.files);
+        });
+        stop.addEventListener("click", () => acts.stop());
+        attach.addEventListener("click", () => input.click());
+        input.addEventListener("change", () => {
+            this.add(input.files);
+            input.value = "";
+        });
+        this.#dragging(drop);
+    }
+
+    #dragging(drop) {
+        let depth = 0;
+        const has = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+        const over = (change) => {
+            depth = Math.max(0, depth + change);
+            drop.hidden = !depth;
+        };
+        addEventListener("dragenter", (event) => { if (has(event)) over(1); });
+        addEventListener("dragleave", (event) => { if (has(event)) over(-1); });
+        addEventListener("dragover", (event) => { if (has(event)) event.preventDefault(); });
+        addEventListener("drop", (event) => {
+            if (!has(event)) return;
+            event.preventDefault();
+            over(-depth);
+            this.add(event.dataTransfer.files);
+        });
+    }
+
+    #pressed(event) {
+        if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+            event.preventDefault();
+            this.form.requestSubmit();
+        }
+        if (event.key === "ArrowUp" && !this.message.value && this.acts.editLast()) event.preventDefault();
+    }
+
+    #submit() {
+        const text = this.message.value;
+        if (this.sending.disabled) return;
+        const files = this.#files.map(({ id, file, url }) => ({ attachment_id: id, name: file.name, mimetype: file.type, url }));
+        this.#files = [];
+        this.message.value = "";
+        this.#keep();
+        this.refresh();
+        this.acts.send(text.trim() ? text : "", files);
+    }
+
+    // What was to be sent and could not be.
+    restore(text, files) {
+        this.message.value = text;
+        for (const file of files) this.#files.push({ id: file.attachment_id, file: { name: file.name, type: file.mimetype, size: null }, url: file.url, share: 1 });
+        this.refresh();
+        this.message.focus();
+    }
+
+    // The draft of another conversation.
+    show(key) {
+        this.#key = `switchboard-draft-${key}`;
+        this.message.value = sessionStorage.getItem(this.#key) ?? "";
+        this.refresh();
+    }
+
+    #keep() {
+        if (this.message.value) sessionStorage.setItem(this.#key, this.message.value);
+        else sessionStorage.removeItem(this.#key);
+    }
+
+    add(files) {
+        for (const file of [...files].slice(0, MOST_FILES - this.#files.length)) this.#upload(file);
+        this.refresh();
+    }
+
+    async #upload(file) {
+        const one = { file, share: 0, stop: new AbortController(), url: file.type.startsWith("image/") ? URL.createObjectURL(file) : null };
+        this.#files.push(one);
+        try {
+            const answer = await api.upload(file, (share) => {
+                one.share = share;
+                one.bar?.setAttribute("value", share);
+            }, one.stop.signal);
+            one.id = answer.attachmentId;
+        } catch (error) {
+            one.problem = error.message;
+        }
+        this.refresh();
+    }
+
+    #remove(one) {
+        one.stop?.abort();
+        this.#files = this.#files.filter((other) => other !== one);
+        if (one.id) api.call("DELETE", "/attachment/v1/delete", { attachmentId: one.id }).catch(() => {}); // it goes with the others that belong to nobody
+        this.refresh();
+        this.message.focus();
+    }
+
+    refresh() {
+        const ready = this.#files.every(({ id }) => id);
+        const something = this.message.value.trim() || this.#files.length;
+        this.sending.disabled = !this.enabled || !something || !ready;
+        this.message.disabled = !this.enabled;
+        const busy = this.acts.isBusy();
+        this.stopping.hidden = !busy;
+        this.sending.hidden = busy && !something;
+        this.files.hidden = !this.#files.length;
+        this.files.replaceChildren(...this.#files.map((one) => this.#chip(one)));
+        this.message.style.height = "auto";
+        this.message.style.height = `${this.message.scrollHeight}px`;
+    }
+
+    #chip(one) {
+        const { file, url, problem, id } = one;
+        const chip = made("li", problem ? "failed" : "");
+        if (url) {
+            const picture = made("img");
+            Object.assign(picture, { src: url, alt: "" });
+            chip.append(picture);
+        } else {
+            chip.append(icon(FILE));
+        }
+        const about = made("span", "about");
+        about.append(made("span", "name", file.name), made("span", "note", problem ?? (file.size === null ? "" : bytes(file.size))));
+        if (!id && !problem) {
+            one.bar = made("progress");
+            one.bar.setAttribute("value", one.share);
+            one.bar.setAttribute("aria-label", `Uploading ${file.name}`);
+            about.append(one.bar);
+        }
+        chip.append(about, button(`Remove ${file.name}`, () => this.#remove(one), { name: "bare small", picture: CROSS }));
+        return chip;
+    }
+}
