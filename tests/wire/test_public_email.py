@@ -1,5 +1,6 @@
 """Links that want a verified e-mail address (AG-61): codes by mail, tokens for a day, one conversation per person and link."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -214,3 +215,14 @@ def test_without_a_mail_server_the_visitor_is_told(new_server: NewServer, addres
     with Visitor(server, make(server, "pub-mail")) as visitor:
         answer = ask(visitor, address)
     assert (answer.status_code, answer.json()["code"]) == (503, "email_unavailable")
+
+
+def test_two_first_messages_at_once_make_one_conversation(site: Server, link: dict[str, Any], folder: Path, address: str) -> None:
+    """R8.4."""
+    with Visitor(site, link) as visitor:
+        session = verified(visitor, folder, address)
+        body = {"message": "/demo text Hello", **session}
+        with ThreadPoolExecutor(3) as pool:
+            answers = list(pool.map(lambda _: visitor.post(f"/api/public/chat/{visitor.token}", json=body), range(3)))
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert visitor.history()["message_count"] == 6
