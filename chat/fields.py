@@ -15,9 +15,9 @@ CONVERSATION_ID = r"^[A-Za-z0-9._:-]{1,128}\Z"
 
 
 class Shape(BaseModel):
-    """Unknown fields are ignored, known ones of the wrong type refused (R0.4)."""
+    """Unknown fields are ignored, known ones of the wrong type refused (R0.4). A shape is built when it is first used, in milliseconds."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, defer_build=True)
 
 
 def parse(shape: type[T], body: Mapping[str, Any]) -> T:

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 class Shape(BaseModel):
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True, defer_build=True)
 
 
 class Model(Shape):
