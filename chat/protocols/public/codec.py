@@ -6,9 +6,24 @@ Events in, events out: chat.streamjson makes bytes of what is left.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from chat.events import Batch, Gap, Numbered, ReasoningDelta, TextDelta, ToolCalled, ToolReturned, TurnEvent, TurnFailed, TurnStarted
-from chat.events import TurnCancelled as Cancelled
-from chat.events import TurnPaused as Paused
+from chat.events import (
+    Batch,
+    Gap,
+    Numbered,
+    RefusalDelta,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+    ToolCalled,
+    ToolReturned,
+    TurnCancelled,
+    TurnEvent,
+    TurnFailed,
+    TurnFinished,
+    TurnPaused,
+    TurnResumed,
+    TurnStarted,
+)
 
 SENTENCES: Mapping[str, str] = {
     "provider_error": "The agent could not answer. Try again.",
@@ -51,15 +66,15 @@ def _veiled(event: TurnEvent | Gap, session_id: str) -> Iterable[TurnEvent | Gap
             return (replace(event, arguments={}, raw=""),)
         case ToolReturned():
             return (replace(event, output=None, error=""),)
-        case ReasoningDelta():
-            return ()
-        case Paused():
+        case TurnPaused():
             paused = replace(event, approvals=tuple(replace(approval, arguments={}) for approval in event.approvals))
             return (TextDelta(_NOTICE_BLOCK, event.notice), paused) if event.notice else (paused,)
         case TurnFailed():
             code = code_for(event.code)
             return (replace(event, code=code, message=SENTENCES.get(code, event.message)),)
-        case Cancelled():
+        case TurnCancelled():
             return (replace(event, message=SENTENCES.get(event.code, event.message)),)
-        case _:
+        case TextDelta() | RefusalDelta() | StepStarted() | StepFinished() | TurnResumed() | TurnFinished() | Gap():
             return (event,)
+        case _:  # thoughts, sources, nodes of workflows, and whatever an agent learns to say: not for visitors unless named here
+            return ()
