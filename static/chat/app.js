@@ -23,6 +23,7 @@ const tabs = "BroadcastChannel" in window ? new BroadcastChannel("switchboard-co
 const spoken = new Announcer(byId("spoken"));
 let agents = [];
 let row = null;
+let patience = 0;
 
 const socket = new Socket({ opened: () => conversation.reconnected(), heard: (frame) => conversation.hear(frame), changed: shownState });
 const conversation = new Conversation({
@@ -68,8 +69,6 @@ const sidebar = new Sidebar(byId("sessions"), byId("search"), {
         toggle(byId("more-menu"), pressed, true);
     },
 });
-
-await start();
 
 async function start() {
     try {
@@ -163,8 +162,6 @@ function greet(agent) {
     });
     welcome.querySelector(".starters").replaceChildren(...starters);
 }
-
-let patience = 0;
 
 function shownState(state) {
     clearTimeout(patience);
@@ -411,3 +408,5 @@ function escaped(event) {
     }
     if (conversation.running) conversation.stop();
 }
+
+start();

@@ -27,19 +27,21 @@ export class Conversation {
             page.latest.hidden = this.pinned;
         }, { passive: true });
         new ResizeObserver(() => this.follow()).observe(this.list);
-        this.open(null, null);
+        this.#blank(null, null);
+    }
+
+    #blank(agent, id) {
+        clearTimeout(this.#timer);
+        Object.assign(this, { agent, id, title: "", limit: PAGE, more: false, tree: new Tree(), pending: [], answers: new Map(), questions: new Map() });
+        this.#cursor = { executionId: null, seq: 0 };
+        this.pinned = true;
+        this.list.replaceChildren();
     }
 
     // Opens a stored conversation with the agent, or none yet.
     async open(agent, id) {
         if (this.id && this.id !== id) this.page.socket.send({ type: "detach", thread_id: this.id });
-        clearTimeout(this.#timer);
-        Object.assign(this, { agent, id, title: "", status: "active", limit: PAGE, more: false, tree: new Tree(), pending: [], canWrite: true });
-        this.answers = new Map();
-        this.questions = new Map();
-        this.#cursor = { executionId: null, seq: 0 };
-        this.pinned = true;
-        this.list.replaceChildren();
+        this.#blank(agent, id);
         if (id) {
             await this.load();
             this.attach();
@@ -243,6 +245,7 @@ export class Conversation {
         Object.assign(one, { executionId: frame.execution_id, messageId: frame.message_id });
         if (!this.id) {
             this.id = frame.session_id;
+            this.title = one.text.split(/\s+/).join(" ").slice(0, 80);
             this.page.began();
         }
         if (this.answers.get(frame.execution_id)?.isLive) one.answer = this.answers.get(frame.execution_id);
