@@ -10,16 +10,17 @@ from typing import Any, Literal
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 
 from agents.errors import CODES
 from agents.ids import uuid7
 from agents.models import Agent, ApiKey
 from chat import process, records, sql
+from chat.branches import WAITING_POSITION
 from chat.errors import TurnError
 from chat.eventlog import ATTEMPT_NUMBERS
 from chat.models import ChatSession, Execution, Message
-from chat.records import LEASE, WAITING_POSITION, vacuum_checkpoints
+from chat.records import LEASE, vacuum_checkpoints
 from chat.requests import SessionRef, TaskRequest, text_of
 from chat.store import Job
 
@@ -262,11 +263,21 @@ def put_back(execution_id: UUID, attempt: int, last_seq: int, seen: datetime | N
             return "spent"
         row.status, row.started_at, row.attempt_number = "queued", None, attempt + 1
         row.last_seq = max(last_seq, row.last_seq) + ATTEMPT_NUMBERS
-        Message.objects.filter(execution_id=execution_id, role="user").update(position=WAITING_POSITION)
+        _take_back_messages(row)
         vacuum_checkpoints([execution_id])
     row.process, row.lease_until = "", None
     row.save(update_fields=["status", "started_at", "attempt_number", "last_seq", "process", "lease_until"])
     return "waits"
+
+
+def _take_back_messages(row: Execution) -> None:
+    """The question waits for its place again; what was said before a pause goes, as all that the attempt said."""
+    said = Message.objects.filter(execution_id=row.id)
+    said.filter(role="user").update(position=WAITING_POSITION)
+    gone, _ = said.filter(role="assistant").delete()
+    if gone and row.session_id:
+        less = {"version": F("version") + 1, "message_count": F("message_count") - gone - 1}
+        ChatSession.objects.filter(id=row.session_id).update(**less)
 
 
 def postpone(execution_id: UUID, until: datetime, *, others: bool) -> None:

@@ -120,7 +120,7 @@ def _turn_of(taken: Taken, request: TurnRequest) -> Turn:
     begin.message_id = taken.question or begin.message_id
     turn.stored = True
     turn.waited_s = (datetime.now(UTC) - (row.queued_at or row.created_at)).total_seconds()
-    turn.comes_back = _come_back
+    turn.comes_back = come_back
     return turn
 
 
@@ -151,7 +151,7 @@ def _look_again(agent_id: UUID) -> None:
 _looking: set[asyncio.Task[None]] = set()
 
 
-async def _come_back(turn: Turn) -> bool:
+async def come_back(turn: Turn) -> bool:
     """Puts a run back that this process cannot finish; False when it had its last attempt. Without the database its lease lapses."""
     try:
         back = await store.run(backlog.put_back, turn.execution_id, turn.begin.attempt, turn.log.last_seq)
