@@ -31,6 +31,7 @@ from chat.running import run_of
 from chat.sessions import ref_of
 from chat.store import run
 from chat.turn import claim_of
+from chat.working import come_back
 
 logger = logging.getLogger("switchboard.approvals")
 _REVIVE_AFTER = timedelta(seconds=20)
@@ -166,6 +167,7 @@ def _paused_turn(row: Execution, agent: AgentSpec, principal: Principal) -> "tur
     turn.began = records.Began(position=state["position"])
     turn.counted = records.Counted(input_tokens=row.input_tokens, output_tokens=row.output_tokens, cost_usd=row.cost_usd or Decimal(0))
     turn.stored = turn.resumed = turn.decided = True
+    turn.comes_back = come_back if row.work is not None else None
     return turn
 
 
@@ -205,6 +207,10 @@ async def _after_decisions(turn: "turns.Turn", state: dict[str, Any]) -> loop.En
     turn.emit(TurnResumed(turn.progress.step, time.time()))
     replaced = {approval.tool_call_id: approval.decided_arguments for approval in decided if approval.decided_arguments is not None}
     denied = {approval.tool_call_id: approval.reason for approval in decided if approval.decision == "denied"}
+    if turn.request.workflow is not None:
+        from chat.workflows import engine
+
+        return await engine.resume(run_of(turn), state, denied, replaced)
     calls = pausing.waiting_calls(state, turn.request.agent, replaced)
     return await loop.resume(run_of(turn), calls, denied, pausing.client_calls(state))
 

@@ -12,7 +12,7 @@ from agents import directory, versions
 from agents.access import ALL_SCOPES
 from agents.models import Agent, ApiKey, Tool
 from agents.specs import AgentSpec
-from chat import finished, process, queued, records, store, turns, working
+from chat import approvals, finished, process, queued, records, store, turns, working
 from chat.eventlog import Follower
 from chat.events import Gap
 from chat.models import ChatSession, Execution, Message
@@ -293,3 +293,29 @@ async def test_a_run_is_accepted_only_if_somebody_could_be_told(monkeypatch: pyt
         await enqueue(task)
     row = await run(Execution.objects.get)
     assert (row.status, row.error_code, row.unreported) == ("failed", "store_unavailable", None)
+
+
+async def test_a_run_that_was_approved_and_lost_its_process_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AG-32 after R15: from the beginning, and what was said before the pause is not said twice."""
+
+    def careful() -> AgentSpec:
+        made = agent()
+        stored = Agent.objects.get(id=made.id)
+        stored.agent_tools.create(tool=Tool.objects.create(name="one", kind="clock"), requires_approval=True)
+        versions.publish(stored)
+        return directory.load().by_name[made.name]
+
+    spec = await run(careful)
+    place = await run(session, spec)
+    row = await worked(await run(queue, spec, '/demo text First.\n/demo tool one {"timezone": "UTC"}\n/demo delay 60000', session=place))
+    assert row.status == "paused"
+    (call,) = [approval.tool_call_id for approval in await run(lambda: list(row.approvals.all()))]
+    await approvals.decide(row.id, call, await run(principal), approve=True)
+    turns.running()[row.id].stop("interrupted")
+    await ended(row)
+    assert (row.status, row.attempt_number) == ("queued", 2)
+    assert await run(lambda: list(Message.objects.values_list("role", "position"))) == [("user", records.WAITING_POSITION)]
+    assert (await run(ChatSession.objects.get)).message_count == 0
+    again = await worked(row)
+    assert (again.status, again.attempt_number) == ("paused", 2)
+    assert await run(Message.objects.filter(role="assistant").count) == 1
