@@ -11,8 +11,8 @@ from uuid import UUID
 
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
+from chat.branches import ROOT
 from chat.models import ChatSession, Execution, Message
-from chat.records import ROOT
 from chat.sessionviews import MEASURES, Runs
 
 SEARCHED_AT_ONCE = 250
@@ -235,22 +235,6 @@ def question_of(answer: Message) -> Message | None:
     asked = Message.objects.filter(session_id=answer.session_id, role=Message.Role.USER)
     own = asked.filter(execution_id=answer.execution_id).first() if answer.execution_id else None
     return own or asked.filter(position__lt=answer.position).order_by("-position").first()
-
-
-def before_in_branch(row: Message) -> tuple[UUID, ...] | None:
-    """The messages that precede this one in its branch; None when that is the branch that goes on, so nothing is to be revived."""
-    if row.active:
-        return None
-    chain: list[UUID] = []
-    wanted = row.parent_id
-    earlier = Message.objects.filter(session_id=row.session_id, position__lt=row.position).order_by("-position", "-id")
-    for row_id, parent_id in earlier.values_list("id", "parent_id"):
-        if wanted == ROOT:
-            break
-        if wanted in (None, row_id):
-            chain.append(row_id)
-            wanted = parent_id
-    return tuple(chain)
 
 
 # Changing

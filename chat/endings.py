@@ -11,6 +11,7 @@ from django.db.models import F
 from agents.errors import CODES
 from agents.ids import uuid7
 from chat import records
+from chat.branches import WAITING_POSITION
 from chat.events import Usage
 from chat.models import Approval, ChatSession, Execution, Message
 from chat.requests import Part
@@ -131,6 +132,6 @@ def _placed(session: ChatSession, execution_id: UUID, status: str, in_history: b
     user = Message.objects.filter(execution_id=execution_id, role="user").first()
     if user is None:
         return session.next_position
-    position = user.position if user.position != records.WAITING_POSITION else session.next_position
+    position = user.position if user.position != WAITING_POSITION else session.next_position
     Message.objects.filter(id=user.id).update(status=status, position=position, in_history=in_history)
     return position

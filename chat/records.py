@@ -11,7 +11,8 @@ from django.db import connection
 
 from agents.ids import uuid7
 from agents.models import CatalogVersion
-from chat import current, process, sql
+from chat import branches, current, process, sql
+from chat.branches import WAITING_POSITION
 from chat.events import PendingApproval, Usage
 from chat.history import StoredMessage
 from chat.models import Approval, ChatSession, Checkpoint, ClientCall, Execution, Message
@@ -21,10 +22,6 @@ from chat.toolrows import keep_calls
 from chat.transcripts import Transcript, build
 
 LEASE = timedelta(seconds=30)
-WAITING_POSITION = 2**31 - 1
-"""Position of a user message whose turn still waits for its place in the conversation."""
-ROOT = UUID(int=0)
-"""Message.parent_id of a branch that begins the conversation anew (AG-26)."""
 MAX_STORED = 4000
 """Messages read back at most; a longer conversation is cut from its oldest end anyway (R9.2g)."""
 
@@ -173,12 +170,12 @@ def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *
         return Began(missing=True)
     if state[4]:
         began.superseded = _supersede(session.id, UUID(str(state[4])))
-    if value.request.cut_position is not None and enters:
-        began.parent = _branch(session.id, value.request, value.request.cut_position)
+    if value.request.branch is not None and enters:
+        began.parent = branches.leave(session.id, value.request.branch)
     if enters and value.request.seed and not session.is_new:
         _insert_seeds(value, began.position)
         began.position += len(value.request.seed)
-    if value.known_version != began.version or value.request.cut_position is not None or value.request.seed:
+    if value.known_version != began.version or value.request.branch is not None or value.request.seed:
         began.transcript = read_transcript(session.id, began.version)
     return began
 
@@ -278,33 +275,9 @@ def _seed_row(value: Begin, index: int, position: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _branch(session_id: UUID, request: TurnRequest, position: int) -> UUID:
-    """Leaves the branch that was; returns the message after which the new one begins, ROOT when there is none (AG-26)."""
-    if request.revived:
-        _revive(session_id, request.revived)
-    else:
-        _cut(session_id, position)
-    where = "session_id = %s AND active AND position < %s ORDER BY position DESC LIMIT 1"
-    rows = sql.select(Message, ("id",), where, [*sql.adapted_ids([session_id]), position])
-    return rows[0][0] if rows else ROOT
-
-
-def _revive(session_id: UUID, ids: Sequence[UUID]) -> None:
-    placed = Message.objects.filter(session_id=session_id, position__lt=WAITING_POSITION)
-    placed.exclude(id__in=ids).update(active=False)
-    placed.filter(id__in=ids).update(active=True)
-
-
 def _mark_branches(rows: Sequence[tuple[UUID, UUID]]) -> None:
     """(parent, message) of the first message of each new branch."""
     sql.update(Message, ["parent_id"], "id = %s", ("parent_id", "id"), rows)
-
-
-def _cut(session_id: UUID, position: int) -> None:
-    """Messages that wait for their place are no part of the branch that is left."""
-    where = "session_id = %s AND position >= %s AND position < %s AND active"
-    columns = ("active", "session", "position", "position")
-    sql.update(Message, ["active = %s"], where, columns, [(False, session_id, position, WAITING_POSITION)])
 
 
 def _store_begun(members: Sequence[tuple[Begin, int]]) -> None:

@@ -64,6 +64,14 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """Another branch of a conversation begins in the place of this message, or after it (AG-26)."""
+
+    message_id: UUID
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyClaim:
     """R4: `key_hash` over principal, route, agent and key; `fingerprint` over body, query and shaping headers."""
 
@@ -85,8 +93,7 @@ class TurnRequest:
 
     `parts`: the new user input. `session` None: a stateless call; then `history` holds the earlier messages as provider
     messages (Chat Completions dicts, R9-cleaned by the spine). `seed` is stored before the turn.
-    `cut_position`: the session branches: messages at this position and after leave history (OAI-52, AG-26). `revived`: it
-    branches off a branch that was left: exactly these messages come before the new one.
+    `branch`: the session branches at a message, or: messages at this position and after leave history (OAI-52, AG-26).
     `lock_id`: stateless calls of one such id run one at a time (OAI-57).
     `instructions`: the caller's own, added after the agent's (OAI-19). `tools` False: neither tools nor knowledge (OAI-69).
     `response_format`: of Chat Completions (OAI-31), with `repair_calls` allowed on an invalid answer.
@@ -106,8 +113,7 @@ class TurnRequest:
     session: SessionRef | None = None
     history: tuple[Mapping[str, Any], ...] = ()
     seed: tuple[Seed, ...] = ()
-    cut_position: int | None = None
-    revived: tuple[UUID, ...] | None = None
+    branch: Branch | int | None = None
     lock_id: UUID | None = None
     instructions: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)

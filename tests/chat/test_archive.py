@@ -12,7 +12,6 @@ from agents.models import Agent, Provider
 from chat import archive
 from chat.archive import Shelf
 from chat.models import ChatSession, Execution, Message
-from chat.records import ROOT
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -113,23 +112,6 @@ def test_history_leaves_out_what_a_branch_left(shelf: Shelf) -> None:
 def test_a_page_after_nothing(shelf: Shelf, read: Any) -> None:
     with pytest.raises(archive.NotThere):
         read(shelf, limit=5, before=uuid4())
-
-
-def test_what_comes_before_in_a_branch(shelf: Shelf) -> None:
-    """AG-26: four branches: from the beginning, from it, anew, and from that."""
-    row = session(shelf)
-    q1, a1, q2, a2 = said(row, None, "q1", "a1", "q2", "a2", active=False)
-    q3, a3 = said(row, None, "q3", "a3", at=4, active=False)
-    q4, a4 = said(row, None, "q4", "a4", at=6, active=False)
-    q5, a5 = said(row, None, "q5", "a5", at=8)
-    for branch, parent in ((q3, a1.id), (q4, ROOT), (q5, a4.id)):
-        branch.parent_id = parent
-        branch.save()
-    chains = {each: archive.before_in_branch(each) for each in (q1, a2, q3, a3, q4, a4)}
-    assert chains == {
-        q1: (), a2: (q2.id, a1.id, q1.id), q3: (a1.id, q1.id), a3: (q3.id, a1.id, q1.id), q4: (), a4: (q4.id,),
-    }  # fmt: skip
-    assert archive.before_in_branch(q5) is archive.before_in_branch(a5) is None
 
 
 def test_lists_are_read_through_their_indexes(shelf: Shelf) -> None:

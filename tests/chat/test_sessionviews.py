@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
+from chat.branches import ROOT
 from chat.models import ChatSession, Execution, Message
-from chat.records import ROOT
 from chat.sessionviews import branched_views, files, message_view, tool_calls
 
 SESSION = ChatSession(agent_name="analyst", namespace="user:7")

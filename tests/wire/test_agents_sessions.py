@@ -581,6 +581,47 @@ def test_a_branch_that_was_left_can_be_gone_on_with(owner: httpx.Client, upstrea
     assert texts(session(owner, session_id)["messages"]) == ["One", ANSWER, "Two again", ANSWER, "Three", ANSWER]
 
 
+def test_a_beginning_that_was_left_begins_anew(owner: httpx.Client, upstream: FakeUpstream) -> None:
+    """AG-26: nothing comes before it, whichever branch goes on when it is edited."""
+    session_id = fresh(owner, "One")
+    first, answer = session(owner, session_id)["messages"]
+    told(owner, "Anew", session_id=session_id, edit_of=first["id"])
+    anew = session(owner, session_id)["messages"][0]
+    told(owner, "Two", session_id=session_id, after=answer["id"])
+    told(owner, "Anew again", session_id=session_id, edit_of=anew["id"])
+    assert [message["content"] for message in upstream.last["body"]["messages"]] == ["Anew again"]
+    assert texts(session(owner, session_id)["messages"]) == ["Anew again", ANSWER]
+
+
+def test_a_message_that_waits_can_be_edited(owner: httpx.Client) -> None:
+    """AG-26, R8.1: it has its place before the edited one takes it."""
+    session_id = fresh(owner, "One")
+    slow = script("Two", slow_headers_ms=700)
+    with ThreadPoolExecutor(2) as pool, clients.http_of(owner) as second, clients.http_of(owner) as third:
+        asked = [pool.submit(told, second, slow, session_id=session_id)]
+        until(lambda: len(session(owner, session_id)["messages"]) == 3)
+        asked.append(pool.submit(told, third, "Three", session_id=session_id))
+        until(lambda: len(session(owner, session_id)["messages"]) == 4)
+        told(owner, "Edited", session_id=session_id, edit_of=session(owner, session_id)["messages"][3]["id"])
+        [each.result() for each in asked]
+    assert texts(session(owner, session_id)["messages"]) == ["One", ANSWER, slow, ANSWER, "Edited", ANSWER]
+
+
+def test_a_branch_that_is_left_while_another_waits(owner: httpx.Client, upstream: FakeUpstream) -> None:
+    """AG-26: what comes before is found when the turn begins, not when it was asked for."""
+    session_id = fresh(owner, "One")
+    told(owner, "Two", session_id=session_id)
+    first, _, _, answer = session(owner, session_id)["messages"]
+    with ThreadPoolExecutor(1) as pool, clients.http_of(owner) as second:
+        edited = pool.submit(told, second, script("Anew", slow_headers_ms=700), session_id=session_id, edit_of=first["id"])
+        until(lambda: "Anew" in session(owner, session_id)["messages"][0]["content"])
+        answered = owner.post(path("chatter", "chat"), json={"session_id": session_id, "regenerate_of": answer["id"]})
+        assert answered.status_code == 200, answered.text
+        edited.result()
+    assert [message["content"] for message in upstream.last["body"]["messages"]] == ["One", ANSWER, "Two"]
+    assert texts(session(owner, session_id)["messages"]) == ["One", ANSWER, "Two", ANSWER]
+
+
 def test_messages_elsewhere_cannot_be_branched_from(owner: httpx.Client, guest: httpx.Client) -> None:
     """AG-26: of another session, of others, of the wrong side: 404, and nothing is made."""
     there, here = ids_of(owner), ids_of(owner)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 
@@ -14,7 +13,7 @@ from chat import archive, current, idempotency, repeats
 from chat.models import Message
 from chat.protocols.agents_api.chat_requests import ChatRequest
 from chat.protocols.agents_api.paging import choice_of
-from chat.requests import IdempotencyClaim, Part, Pointer, RepeatMark, SessionRef, TurnRequest
+from chat.requests import Branch, IdempotencyClaim, Part, Pointer, RepeatMark, SessionRef, TurnRequest
 from chat.sessions import current_session, find_session
 from chat.store import run
 from chat.streamjson import Form
@@ -67,11 +66,10 @@ def _refused(weight: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the turn goes: its conversation, and for a branch where that is cut and what comes before (AG-26)."""
+    """Where the turn goes: its conversation, and for a branch where that begins (AG-26)."""
 
     session: SessionRef
-    cut_position: int | None = None
-    revived: tuple[UUID, ...] | None = None
+    branch: Branch | None = None
     parts: tuple[Part, ...] | None = None
 
 
@@ -82,16 +80,15 @@ async def place_of(principal: Principal, agent: AgentSpec, asked: ChatRequest) -
     else:
         session = await current_session(principal, agent, "agents", fresh=bool(asked.new_session))
     if asked.edit_of is not None:
-        return await _branch(principal, agent, session, await _message(principal, agent, session, asked.edit_of, "user"))
+        return _branch(session, await _message(principal, agent, session, asked.edit_of, "user"))
     if asked.after is not None:
-        return await _onwards(session, await _message(principal, agent, session, asked.after, None))
+        return _branch(session, await _message(principal, agent, session, asked.after, None), after=True)
     if asked.regenerate_of is not None:
         answer = await _message(principal, agent, session, asked.regenerate_of, "assistant")
         question = await run(archive.question_of, answer)
         if question is None:
             raise SwitchboardError("message_not_found")
-        place = await _branch(principal, agent, session, question)
-        return replace(place, parts=tuple(question.parts))
+        return replace(_branch(session, question), parts=tuple(question.parts))
     return Place(session=session)
 
 
@@ -118,17 +115,9 @@ async def _message(principal: Principal, agent: AgentSpec, session: SessionRef, 
     return found
 
 
-async def _branch(principal: Principal, agent: AgentSpec, session: SessionRef, start: Message) -> Place:
+def _branch(session: SessionRef, at: Message, *, after: bool = False) -> Place:
     """The conversation is meant itself now: another one that becomes current meanwhile does not have this message."""
-    revived = await run(archive.before_in_branch, start)
-    return Place(session=_pointed_at(session), cut_position=start.position, revived=revived)
-
-
-async def _onwards(session: SessionRef, last: Message) -> Place:
-    """The branch that ends with this message goes on (AG-26)."""
-    earlier = await run(archive.before_in_branch, last)
-    revived = None if earlier is None else (*earlier, last.id)
-    return Place(session=_pointed_at(session), cut_position=last.position + 1, revived=revived)
+    return Place(session=_pointed_at(session), branch=Branch(message_id=at.id, after=after))
 
 
 def turn_request(
@@ -142,8 +131,7 @@ def turn_request(
         wire="agents",
         parts=place.parts or ({"type": "text", "text": asked.text}, *files),
         session=place.session,
-        cut_position=place.cut_position,
-        revived=place.revived,
+        branch=place.branch,
         timeout_s=settings.CHAT_REQUEST_TIMEOUT,
         whole=rendering.form is None,
         keep_on_leave=True,

@@ -93,7 +93,7 @@ async def plan(call: Call, body: Mapping[str, Any], request: ChatRequest, asked:
         session=said.session,
         history=said.history,
         seed=said.seed,
-        cut_position=said.cut_position,
+        branch=said.cut_position,
         lock_id=conversation.lock_id if conversation else None,
         instructions=said.instructions,
         sampling=settled.sampling,
