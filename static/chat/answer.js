@@ -227,8 +227,10 @@ export class Answer {
         const bar = made("div", "actions");
         const { acts } = this;
         if (this.text) bar.append(button("Copy", () => acts.copy(this.text), { name: "bare small", picture: COPY }));
-        bar.append(button(node.role === "assistant" && !node.incomplete ? "Answer again" : "Try again", () => acts.again(node), { name: "bare small", picture: AGAIN }));
+        const isWhole = node.role === "assistant" && !node.incomplete;
+        if (isWhole) bar.append(button("Answer again", () => acts.again(node), { name: "bare small", picture: AGAIN }));
         if (node.role === "assistant") bar.append(this.#thumb("Good answer", 1, UP), this.#thumb("Bad answer", -1, DOWN));
+        if (!isWhole) bar.append(button("Try again", () => acts.again(node), { name: "quiet" }));
         if (others) bar.append(switcher("answer", others, acts.choose));
         bar.append(made("span", "meta", meta(node, run)));
         this.foot.replaceChildren(bar);

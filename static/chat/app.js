@@ -48,6 +48,7 @@ const conversation = new Conversation({
         fresh();
         listed();
     },
+    unsent: (key, text) => composer.putAside(key, text),
     rate,
     restore: (text, files) => composer.restore(text, files),
     say,
@@ -276,10 +277,20 @@ async function share() {
         heading: `Share ${agent.display_name}`,
         about: "Makes a public link: whoever has it can chat with this agent, without signing in. They do not see your conversations.",
         field: "Name of the link (optional)", most: 100, confirm: "Create link",
-        act: async (name) => { link = await api.call("POST", `/api/agents/${agent.name}/public-links`, { name: name.trim() || null }); },
+        act: async (name) => { link = await newLink(agent, name.trim()); },
     });
     if (named === null) return;
     await ask({ heading: "The link is ready", field: "Address", given: link.url, most: 2000, confirm: "Copy", cancel: "Close", act: (url) => copy(url, null) });
+}
+
+// A link that works: those of agents that are not shareable are dead from the beginning.
+async function newLink(agent, name) {
+    const links = `/api/agents/${agent.name}/public-links`;
+    const link = await api.call("POST", links, { name: name || null });
+    const { valid } = await (await fetch(`/api/public/link/${link.token}`, { credentials: "omit" })).json();
+    if (valid) return link;
+    await api.call("DELETE", `${links}/${link.id}`);
+    throw new Error("This agent may not be shared. Allow public links in its settings first.");
 }
 
 // Choosing an agent

@@ -85,9 +85,14 @@ export class Composer {
 
     // The draft of another conversation.
     show(key) {
-        this.#key = `switchboard-draft-${key}`;
+        this.#key = draft(key);
         this.message.value = sessionStorage.getItem(this.#key) ?? "";
         this.refresh();
+    }
+
+    // What could not be sent before its conversation was left waits there.
+    putAside(key, text) {
+        sessionStorage.setItem(draft(key), [text, sessionStorage.getItem(draft(key))].filter(Boolean).join("\n\n"));
     }
 
     #keep() {
@@ -158,4 +163,8 @@ export class Composer {
         chip.append(about, button(`Remove ${file.name}`, () => this.#remove(one), { name: "bare small", picture: CROSS }));
         return chip;
     }
+}
+
+function draft(key) {
+    return `switchboard-draft-${key}`;
 }

@@ -41,6 +41,8 @@ export class Conversation {
     // Opens a stored conversation with the agent, or none yet.
     async open(agent, id) {
         if (this.id && this.id !== id) this.page.socket.send({ type: "detach", thread_id: this.id });
+        const unsent = this.pending.filter((one) => !one.executionId && one.overSocket !== true && one.overSocket !== false);
+        if (unsent.length) this.page.unsent(this.id ?? `new-${this.agent.name}`, unsent.map(({ text }) => text).join("\n\n"));
         this.#blank(agent, id);
         if (id) {
             await this.load();
@@ -156,6 +158,7 @@ export class Conversation {
             if (frame.type === "session" && frame.event === "finished") return this.#finished(frame);
             answer.begin();
             this.render();
+            this.page.changed();
         }
         if (frame.seq) this.#cursor = { executionId: frame.execution_id, seq: frame.seq };
         if (!answer.hear(frame)) this.#anew(frame.execution_id);
@@ -163,7 +166,7 @@ export class Conversation {
         if (frame.type === "approval_request") this.page.say(frame.message);
         if (frame.type === "session" && frame.event === "finished") this.#finished(frame);
         this.follow();
-        this.page.changed();
+        if (frame.type === "session") this.page.changed();
         return undefined;
     }
 

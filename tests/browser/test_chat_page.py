@@ -206,7 +206,7 @@ def test_a_tool_waits_for_approval(site: Server, page: Browser, choice: str, sta
 def test_an_error_is_told_and_may_be_tried_again(page: Browser) -> None:
     write(page, "/demo error overloaded")
     page.until(lambda: page.all(".body .problem"))
-    page.until(lambda: page.all("[aria-label='Try again']"))
+    page.until(lambda: "Try again" in page.texts(".actions .quiet"))
     page.refresh()
     ready(page)
     assert page.until(lambda: page.the(".body .problem").text)

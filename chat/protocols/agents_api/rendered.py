@@ -13,6 +13,7 @@ from chat.requests import Part
 from chat.sessionviews import files, tool_calls
 
 Shown = dict[str, Any]
+LONGEST_INLINE_CHARS = 262_144
 
 
 async def with_parts(views: Iterable[Shown], found: Stretch, agent: AgentSpec) -> list[Shown]:
@@ -58,4 +59,12 @@ def _asked(parts: Iterable[Part], agent: AgentSpec) -> Iterator[Shown]:
         if part["type"] == "text" and part["text"]:
             yield {"type": "text", "text": part["text"]}
         for file in files([part]):
-            yield {"type": "file", **file, "url": signed_path_of(file["attachment_id"]) if file["attachment_id"] else None}
+            yield {"type": "file", **file, "url": _place(part)}
+
+
+def _place(part: Part) -> str | None:
+    """Where the page may load the file from: this server, or the message itself when it is a small picture."""
+    if part.get("attachment_id"):
+        return signed_path_of(part["attachment_id"])
+    inline = str(part.get("url", ""))
+    return inline if inline.startswith("data:image/") and len(inline) <= LONGEST_INLINE_CHARS else None
