@@ -1,4 +1,4 @@
-"""The file that `agents apply` reads: YAML with `providers`, `tools` and `agents`, secrets by `${NAME}` from the environment.
+"""The file that `agents apply` reads: YAML with `providers`, `tools`, `agents` and `workflows`, secrets by `${NAME}` from the environment.
 
 Everything but names may be left out; what is left out stays as it is. Unknown keys are refused with their path.
 """
@@ -148,10 +148,22 @@ class AgentEntry(Entry):
         return self
 
 
+class WorkflowEntry(Entry):
+    """A workflow of an agent; its definition is checked by the floor that runs it (chat.workflows)."""
+
+    name: str
+    agent: str = ""
+    display_name: str = ""
+    description: str = ""
+    enabled: bool = True
+    definition: dict[str, Any]
+
+
 class AgentsFile(Entry):
     providers: list[ProviderEntry] = []
     tools: list[ToolEntry] = []
     agents: list[AgentEntry] = []
+    workflows: list[WorkflowEntry] = []
 
 
 def read(path: Path, environ: Mapping[str, str]) -> AgentsFile:
@@ -196,6 +208,8 @@ def _fill(value: Any, path: str, environ: Mapping[str, str], problems: list[str]
 
 def _has_variables(path: str) -> bool:
     names = re.split(r"\[\d+\]\.?|\.", path)
+    if names[0] == "workflows":
+        return False
     return any(name in _WITH_VARIABLES for name in names) and names[-1] not in _PROSE
 
 
@@ -211,6 +225,7 @@ def _variable(match: re.Match[str], path: str, environ: Mapping[str, str], probl
 def _unambiguous(file: AgentsFile) -> AgentsFile:
     """The file, if no name stands for two things. Raises ApplyError."""
     problems = [*_twice("providers", [entry.name for entry in file.providers]), *_twice("agents", [entry.name for entry in file.agents])]
+    problems += _twice("workflows", [entry.name for entry in file.workflows])
     problems += [f"tools[{index}].kind: is required" for index, tool in enumerate(file.tools) if not tool.kind]
     for index, agent in enumerate(file.agents):
         problems += _twice(f"agents[{index}].tools", [tool.name for tool in agent.tools])

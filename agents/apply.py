@@ -28,7 +28,7 @@ Row = TypeVar("Row")
 class Change:
     """What became of one entry. `version` is the agent's newly published one, 0 if none was needed."""
 
-    kind: Literal["provider", "tool", "agent"]
+    kind: Literal["provider", "tool", "agent", "workflow"]
     name: str
     what: Literal["created", "changed", "unchanged"]
     version: int = 0

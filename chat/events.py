@@ -146,7 +146,7 @@ class FileMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobUpdated:
-    """A workflow run changed (WS-54)."""
+    """A workflow's run goes on (WS-54). Its end is told by the `job` of the terminal event, its pauses by TurnPaused and TurnResumed."""
 
     workflow_id: str
     status: str
@@ -169,6 +169,24 @@ class NodeUpdated:
     error: str = ""
     result: Any = None
     skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeProgressed:
+    """How far a step is: `progress` of `total` parts of it are over (WS-55)."""
+
+    node_id: str
+    progress: int
+    total: int
+    chunk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSaid:
+    """Text of a step that asks an agent, as it comes (WS-55). It is no part of the run's own answer: that is made of its outputs."""
+
+    node_id: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +240,11 @@ class TurnResumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFinished:
-    """Success: everything is stored when this event exists (R0.7). `finish_reason` is one of OAI-37."""
+    """Success: everything is stored when this event exists (R0.7). `finish_reason` is one of OAI-37.
+
+    `job`, of every end of a workflow's run: `workflow_id`, `result` (output name -> values, null unless it succeeded), and `step`, the
+    path of the step that failed ("" else). So there is one end of a job, whoever ends it (WS-54).
+    """
 
     finish_reason: Literal["stop", "length", "tool_calls", "content_filter"]
     usage: Usage
@@ -231,6 +253,7 @@ class TurnFinished:
     cost_usd: float | None = None
     context_tokens: int = 0
     message_id: str = ""
+    job: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +269,7 @@ class TurnFailed:
     cost_usd: float | None = None
     context_tokens: int = 0
     message_id: str = ""
+    job: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +284,7 @@ class TurnCancelled:
     cost_usd: float | None = None
     context_tokens: int = 0
     message_id: str = ""
+    job: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +311,8 @@ TurnEvent = (
     | FileMade
     | JobUpdated
     | NodeUpdated
+    | NodeProgressed
+    | NodeSaid
     | OutputMade
     | LogLine
     | StepFinished

@@ -62,7 +62,13 @@ def sums(turn: Turn) -> dict[str, Any]:
 
 
 def _final(turn: Turn) -> dict[str, Any]:
-    return {"context_tokens": turn.progress.context_tokens, "message_id": str(turn.assistant_id)}
+    return {"context_tokens": turn.progress.context_tokens, "message_id": str(turn.assistant_id), "job": _job(turn)}
+
+
+def _job(turn: Turn) -> dict[str, Any] | None:
+    """How a workflow's run ended, beside what every end says."""
+    called, state = turn.request.workflow, turn.progress.job
+    return None if called is None else {"workflow_id": called.name, "result": state.get("result"), "step": state.get("step", "")}
 
 
 def cost_of(turn: Turn) -> Decimal | None:

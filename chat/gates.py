@@ -107,7 +107,7 @@ class RateGate:
             rpm=rpm,
             tpm=tpm,
             tokens=reserved_tokens(request),
-            patient=request.trigger in ("task", "schedule", "webhook"),
+            patient=request.trigger in ("task", "schedule", "webhook", "workflow"),
         )
 
     def after(self, state: object | None, spent: Spent) -> None:

@@ -157,7 +157,8 @@ def assistant_messages(parts: Sequence[Part]) -> list[ProviderMessage]:
 
 def _step_messages(parts: Sequence[Part]) -> list[ProviderMessage]:
     text = text_of(parts) or "".join(part["text"] for part in parts if part["type"] == "refusal")
-    tools = [part for part in parts if part["type"] == "tool" and (part.get("client") or _returned(part))]
+    own = [part for part in parts if part["type"] == "tool" and not part.get("node_id")]  # not those of a workflow's steps
+    tools = [part for part in own if part.get("client") or _returned(part)]
     if not text and not tools:
         return []
     message: ProviderMessage = {"role": "assistant", "content": text or None}

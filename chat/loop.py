@@ -4,7 +4,7 @@ needs approval. Emits events and keeps `Progress`; knows nothing of wires, stora
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -35,10 +35,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paused:
-    """`waiting` need a decision; `client` are client calls of the same step, passed on when it goes on."""
+    """`waiting` need a decision; `client` are client calls of the same step, passed on when it goes on.
+
+    `inner`: where the steps of a workflow stand, as JSON.
+    """
 
     waiting: tuple[ServerCall, ...]
     client: tuple[Call, ...] = ()
+    inner: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +78,13 @@ def _variables(request: TurnRequest, now: datetime) -> dict[str, str]:
         "user": request.principal.user_name,
         "agent": request.agent.display_name or request.agent.name,
     }
+
+
+def budget(request: TurnRequest) -> int:
+    """Tokens the messages may take: the window less the answer's share."""
+    window = min(model.context_window for model in request.agent.models)
+    wanted = request.sampling.max_tokens or request.agent.sampling.max_tokens or window // 8
+    return max(window // 4, window - min(wanted, window // 2))
 
 
 async def run(turn: Run) -> Ended | Paused:

@@ -4,12 +4,17 @@ Foreign keys whose look-ups a composite index serves have no index of their own:
 """
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from agents.ids import uuid7
 from agents.models import Agent, ApiKey
+
+check_workflow_name = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z", "Letters, digits, . _ and -, beginning with a letter or digit."
+)
 
 
 class Wire(models.TextChoices):
@@ -109,6 +114,51 @@ class Message(models.Model):
         return f"{self.role}: {self.text[:60]}"
 
 
+class Workflow(models.Model):
+    """Named steps that an agent's users may run (WS-54 …): `agent` is its host; who may use that may run it, its managers edit it.
+
+    `definition` is checked when it is saved (chat.workflows); each saved change is a new WorkflowVersion, and a run keeps its own.
+    `editor` is who saved last: its steps may ask the agents that the editor, or the caller, may use.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="workflows")
+    name = models.CharField(
+        max_length=128, unique=True, validators=[check_workflow_name], help_text="What clients send as workflow_id. Letters, digits, . _ -"
+    )
+    display_name = models.CharField(max_length=80, blank=True)
+    description = models.CharField(max_length=500, blank=True)
+    enabled = models.BooleanField(default=True)
+    definition = models.JSONField()
+    version = models.PositiveIntegerField(default=0, editable=False)
+    editor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.display_name or self.name
+
+
+class WorkflowVersion(models.Model):
+    """A state of a workflow that could be run. Never changed."""
+
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()
+    definition = models.JSONField()
+    editor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["workflow", "number"], name="one_workflow_version_number")]
+
+    def __str__(self) -> str:
+        return f"{self.workflow} v{self.number}"
+
+
 class Execution(models.Model):
     """One run of one agent, whatever started it. A terminal status is written by compare-and-set, once (R0.8)."""
 
@@ -175,6 +225,8 @@ class Execution(models.Model):
     priority = models.PositiveSmallIntegerField(default=5, db_default=5, help_text="Of waiting tasks: higher starts first (AG-31).")
     not_before = models.DateTimeField(null=True, help_text="A waiting task starts no earlier (the pause before a retry).")
     work = models.JSONField(null=True, help_text="What a run without a client needs to start: a task's request.")
+    workflow = models.ForeignKey(Workflow, null=True, on_delete=models.SET_NULL, related_name="executions", db_index=False)
+    workflow_version = models.PositiveIntegerField(null=True, help_text="The version that it runs, whatever is saved meanwhile.")
     schedule_id = models.UUIDField(null=True)
     link_id = models.UUIDField(null=True)
     callback_url = models.CharField(max_length=2000, blank=True, default="", db_default="")
@@ -197,10 +249,34 @@ class Execution(models.Model):
             models.Index(fields=["agent"], name="task_held", condition=Q(work__isnull=False, lease_until__isnull=False)),
             models.Index(fields=["status", "lease_until"], name="execution_open", condition=Q(status__in=["queued", "running", "paused"])),
             models.Index(fields=["completed_at"], name="execution_unreported", condition=Q(unreported=True)),
+            models.Index(fields=["workflow", "-created_at"], name="execution_of_workflow", condition=Q(workflow__isnull=False)),
         ]
 
     def __str__(self) -> str:
         return f"{self.agent_name} {self.status} {self.id}"
+
+
+class FinishedStep(models.Model):
+    """A step of a workflow's run that is over: what a later attempt goes on from. `path` names it in the graph: `each[3].summarize`.
+
+    `shown` is what watchers are told of `output`, where that is too large (WS-57). `parts`, `steps`, `spent`: what it adds to its run.
+    """
+
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="finished_steps", db_index=False)
+    path = models.CharField(max_length=400)
+    output = models.JSONField(null=True)
+    shown = models.JSONField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+    parts = models.JSONField(default=list)
+    steps = models.JSONField(default=list)
+    spent = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["execution", "path"], name="one_end_per_step")]
+
+    def __str__(self) -> str:
+        return f"{self.path} of {self.execution_id}"
 
 
 class Approval(models.Model):

@@ -18,7 +18,7 @@ from chat.loop import Paused
 from chat.modelcall import Call
 from chat.models import Approval, Execution
 from chat.progress import Progress
-from chat.requests import SessionRef, TurnRequest
+from chat.requests import SessionRef, TurnRequest, WorkflowCall
 from chat.times import iso
 from chat.toolcalls import ServerCall
 
@@ -54,6 +54,8 @@ def paused_state(turn: "Turn", end: Paused) -> dict[str, Any]:
         "progress": turn.progress.to_json(),
         "waiting": [call.to_json() for call in end.waiting],
         "client": [asdict(call) for call in end.client],
+        "inner": end.inner,
+        "workflow": asdict(request.workflow) if request.workflow else None,
         "request": {name: getattr(request, name) for name in _REQUEST},
         "model": request.agent.model.name,
         "sampling": asdict(request.sampling),
@@ -76,6 +78,7 @@ def request_of(state: Mapping[str, Any], principal: Principal, agent: AgentSpec,
         session=session,
         sampling=Sampling(**sampling),
         client_tools=tuple(ToolDefinition(**tool) for tool in state["client_tools"]),
+        workflow=WorkflowCall(**state["workflow"]) if state.get("workflow") else None,
         keep_on_leave=True,
     )
 

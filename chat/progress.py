@@ -16,6 +16,7 @@ class Progress:
     """`messages` is the provider's JSON array so far; `parts` the assistant Message's; `steps` one record per model call.
 
     `client_calls`: (call id, the step's messages) of a step that also ran server tools (OAI-29).
+    `job`: of a workflow's run: `workflow_id`, `result`, the `step` that failed, and what was `told` (chat.workflows.engine).
     """
 
     messages: bytes = b"[]"
@@ -30,6 +31,7 @@ class Progress:
     first_token_s: float | None = None
     repairs: int = 0
     client_calls: list[tuple[str, Any]] = field(default_factory=list)
+    job: dict[str, Any] = field(default_factory=dict)
 
     @property
     def usage(self) -> Usage:
@@ -64,7 +66,7 @@ class Progress:
 
 
 _PLAIN = (
-    "step", "block", "parts", "steps", "context_tokens", "model_used", "model_s", "first_token_s", "repairs", "client_calls",
+    "step", "block", "parts", "steps", "context_tokens", "model_used", "model_s", "first_token_s", "repairs", "client_calls", "job",
 )  # fmt: skip
 _FIELDS = tuple(field.name for field in fields(Usage))
 _COUNTS = tuple(name for name in _FIELDS if name != "estimated")

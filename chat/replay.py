@@ -8,6 +8,8 @@ from agents.errors import CODES
 from chat.eventlog import Log
 from chat.events import (
     Gap,
+    JobUpdated,
+    NodeUpdated,
     OutputMade,
     ReasoningDelta,
     RefusalDelta,
@@ -93,9 +95,34 @@ def events_of(row: Execution) -> list[TurnEvent]:
         created_s=started.timestamp(),
         context_window=row.context_window,
     )
-    events: list[TurnEvent] = [begin, *_part_events(parts, row.steps, row.model_used)]
-    end = _end(row, message_id)
+    events: list[TurnEvent] = [begin, *_job_events(row), *_part_events(parts, row.steps, row.model_used)]
+    end = _end(row, message_id, parts)
     return [*events, end] if end else events
+
+
+def _job_events(row: Execution) -> list[TurnEvent]:
+    name = workflow_name(row)
+    return [JobUpdated(workflow_id=name, status="running", message="Started")] if name else []
+
+
+def workflow_name(row: Execution) -> str:
+    """The workflow that the run is of, as clients call it; "" for other runs."""
+    return str(((row.work or {}).get("workflow") or {}).get("name", ""))
+
+
+def _job(row: Execution, parts: Sequence[Part]) -> dict[str, Any] | None:
+    """How a workflow's run ended, from its parts."""
+    name = workflow_name(row)
+    if not name:
+        return None
+    failed = [part["node_id"] for part in parts if part["type"] == "node" and part["status"] == "error"]
+    result: dict[str, list[Any]] = {each: [] for part in parts if part["type"] == "job" for each in part["outputs"]}
+    for part in parts:
+        if part["type"] == "output":
+            result.setdefault(part["name"], []).append(part["value"])
+    succeeded = row.status == Execution.Status.SUCCESS
+    step = failed[0] if failed and row.error_code == "workflow_failed" else ""
+    return {"workflow_id": name, "result": result if succeeded else None, "step": step}
 
 
 def _part_events(parts: Sequence[Part], steps: Sequence[dict[str, Any]], model: str) -> Iterator[TurnEvent]:
@@ -135,7 +162,9 @@ def _events(part: Part) -> Iterator[TurnEvent]:
         case "source":
             yield SourceCited(source_id=part["source_id"], title=part["title"], url=part.get("url", ""))
         case "output":
-            yield OutputMade(name=part["name"], value=part["value"])
+            yield OutputMade(**{name: value for name, value in part.items() if name != "type"})
+        case "node":
+            yield NodeUpdated(**{name: value for name, value in part.items() if name != "type"})
         case _:
             return
 
@@ -160,14 +189,14 @@ def _tool_events(part: Part) -> Iterator[TurnEvent]:
         )
 
 
-def _end(row: Execution, message_id: str) -> TurnEvent | None:
+def _end(row: Execution, message_id: str, parts: Sequence[Part]) -> TurnEvent | None:
     sums: dict[str, Any] = {
         "usage": Usage(**row.usage) if row.usage else Usage(),
         "duration_ms": row.duration_ms or 0,
         "first_token_ms": row.first_token_ms,
         "cost_usd": None if row.cost_usd is None else float(row.cost_usd),
     }
-    final = {**sums, "context_tokens": row.context_tokens, "message_id": message_id}
+    final = {**sums, "context_tokens": row.context_tokens, "message_id": message_id, "job": _job(row, parts)}
     match row.status:
         case Execution.Status.SUCCESS:
             reason = cast(Literal["stop", "length", "tool_calls", "content_filter"], row.finish_reason or "stop")

@@ -12,6 +12,9 @@ Assistant parts:
    "called_s"}                                             of server calls; one that was cut off has no "output" and no "ok"
   {"type": "step", "step", "model"}                           begins a model call
   {"type": "source", "source_id", "title", "url", …}   {"type": "output", "name", "value"}
+Of a workflow's run also, beside a `node_id` on the tool parts of its steps:
+  {"type": "node", "workflow_id", "node_id", "node_name", "node_type", "status", "error", "result", "skipped"}
+  {"type": "output", "name", "value", "node_id", "node_name", "output_type"}   {"type": "job", "outputs": names}
 """
 
 from collections.abc import Iterable, Mapping
@@ -88,6 +91,16 @@ class RepeatMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowCall:
+    """Which version of which workflow is run, with its inputs as they were checked. `id` is text: it is stored as JSON."""
+
+    id: str
+    name: str
+    version: int
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRequest:
     """One turn, fully parsed and permitted. The spine decides capacity, order, history and the end.
 
@@ -101,6 +114,7 @@ class TurnRequest:
     `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
     `answerer`: the connection that runs `client_tools` and answers: the turn waits for it (R11.2); empty: a call to one ends the turn.
     `source`: what its messages came by: text, voice or task. `stored_parts`: what the conversation keeps in place of `parts`.
+    `workflow`: it is run in place of the agent's own loop; `agent` is its host.
     """
 
     principal: Principal
@@ -134,6 +148,7 @@ class TurnRequest:
     repeat: RepeatMark | None = None
     client_message_id: str = ""
     client_metadata: Mapping[str, Any] | None = None
+    workflow: WorkflowCall | None = None
     labels: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
 
@@ -151,12 +166,16 @@ class TaskRequest:
     answer are added to the owner's current conversation with the agent. `instructions` follow the agent's, always.
     `allowed_tools` None: all of the agent. `model` "": the agent's. `timeout_s` None: the agent's run timeout, which it never
     exceeds. `priority` 0-9: higher starts first. `max_attempts`: how often it may start, if its process dies each time (AG-32).
+    `workflow`: it is run, hosted by `agent`. `session` may be new only for those: it is stored with the run.
     """
 
     principal: Principal
     agent: AgentSpec
     wire: str | None = None
-    trigger: Literal["task", "schedule", "webhook"] = "task"
+    trigger: Literal["task", "schedule", "webhook", "workflow"] = "task"
+    source: Literal["text", "voice", "task"] = "task"
+    client_message_id: str = ""
+    workflow: WorkflowCall | None = None
     parts: tuple[Part, ...]
     stored_parts: tuple[Part, ...] | None = None
     session: SessionRef | None = None

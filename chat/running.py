@@ -19,7 +19,6 @@ from chat.events import TurnEvent, TurnStarted
 from chat.lateend import announce
 from chat.leases import leases
 from chat.loop import Ended, Paused, Run
-from chat.requests import TurnRequest
 from chat.turn import Turn, claim_of, live
 
 logger = logging.getLogger("switchboard.turns")
@@ -57,6 +56,8 @@ async def _promoted(turn: Turn, entered: Entered) -> records.Began:
 
 
 async def from_the_start(turn: Turn) -> Ended | Paused:
+    if turn.request.workflow is not None:
+        return await _workflow(turn)
     turn.progress.messages = await _messages(turn)
     turn.emit(_started(turn))
     ring(turn)
@@ -125,6 +126,15 @@ async def _came_back(turn: Turn) -> bool:
     return True
 
 
+async def _workflow(turn: Turn) -> Ended | Paused:
+    """The steps of a workflow, in place of the agent's loop."""
+    from chat.workflows import engine  # and a template language: for those who run one
+
+    turn.emit(_started(turn))
+    ring(turn)
+    return await engine.run(run_of(turn))
+
+
 def run_of(turn: Turn) -> Run:
     request = turn.request
     context = ToolContext(
@@ -142,7 +152,7 @@ async def _messages(turn: Turn) -> bytes:
     text = loop.instructions(request)
     system = orjson.dumps({"role": "system", "content": text}) if text else b""
     new = history.user_messages(request.parts)
-    budget = _budget(request)
+    budget = loop.budget(request)
     if request.session is None:
         cleaned = history.clean([*request.history, *new])
         return b"[" + b",".join(part for part in (system, history.encode(history.fit(cleaned, budget))) if part) + b"]"
@@ -151,13 +161,6 @@ async def _messages(turn: Turn) -> bytes:
     elif turn.transcript is None or turn.transcript.version != began.version:
         turn.transcript = await store.run(records.read_transcript, request.session.id, began.version)
     return turn.transcript.messages_json(system, new, budget)
-
-
-def _budget(request: TurnRequest) -> int:
-    """Tokens the messages may take: the window less the answer's share."""
-    window = min(model.context_window for model in request.agent.models)
-    wanted = request.sampling.max_tokens or request.agent.sampling.max_tokens or window // 8
-    return max(window // 4, window - min(wanted, window // 2))
 
 
 def _started(turn: Turn) -> TurnStarted:

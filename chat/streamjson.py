@@ -19,6 +19,8 @@ from chat.events import (
     Gap,
     JobUpdated,
     LogLine,
+    NodeProgressed,
+    NodeSaid,
     NodeUpdated,
     Numbered,
     OutputMade,
@@ -95,6 +97,8 @@ class Encoder:
         seq, event = item
         if isinstance(event, Gap) and event.restart:
             self._after = 0
+        if isinstance(event, NodeSaid) and not self._partial:
+            return b""
         if isinstance(event, TextDelta | RefusalDelta):
             index = self._teller.hear(event)
             return self._delta(seq, index, event.text) if self._partial and event.text and seq > self._after else b""
@@ -122,7 +126,7 @@ def lines(events: Iterable[Numbered], *, execution_id: str = "", session_id: str
     for item in events:
         if isinstance(item.event, TextDelta | RefusalDelta):
             teller.hear(item.event)
-        else:
+        elif not isinstance(item.event, NodeSaid):
             told += teller.tell(item)
     return told
 
@@ -186,7 +190,9 @@ class Teller:
                 self.hear(event)
             case StepStarted() | ReasoningDelta() | ApprovalRequested() | ApprovalResolved() | SourceCited() | FileMade():
                 pass
-            case JobUpdated() | NodeUpdated() | OutputMade() | LogLine() | TurnResumed():
+            case JobUpdated() | NodeUpdated() | NodeProgressed() | NodeSaid() | OutputMade() | LogLine():
+                return self._job(seq, event)
+            case TurnResumed():
                 pass
             case _:
                 assert_never(event)
@@ -235,6 +241,13 @@ class Teller:
         message = {"role": "assistant", "model": self._model, "content": content, "usage": step_usage(usage)}
         return self._object("assistant", seq, message=message)
 
+    def _job(self, seq: int, event: JobUpdated | NodeUpdated | NodeProgressed | NodeSaid | OutputMade | LogLine) -> list[Object]:
+        """What a workflow's steps do, for who follows the run: objects of a type of their own, which other clients pass over."""
+        if self._public or (isinstance(event, OutputMade) and not event.node_id):
+            return []
+        subtype, values = _told_job(event)
+        return [{"type": "workflow", "subtype": subtype, "seq": seq, "session_id": self.session_id, **values}]
+
     def _error(self, seq: int, event: TurnFailed) -> Object:
         return self._object("error", seq, message=event.message, code=event.code, retryable=event.status in _RETRYABLE)
 
@@ -259,6 +272,24 @@ class Teller:
             return {"type": "gap", "from": event.first, "to": event.last}
         self._forget()
         return {"type": "gap", "from": event.first, "to": event.last, "restart": True}
+
+
+def _told_job(event: JobUpdated | NodeUpdated | NodeProgressed | NodeSaid | OutputMade | LogLine) -> tuple[str, Object]:
+    """`subtype` and what is told of it."""
+    match event:
+        case JobUpdated():
+            return "job", {"workflow_id": event.workflow_id, "status": event.status, "message": event.message}
+        case NodeUpdated():
+            told = {"node_id": event.node_id, "node_name": event.node_name, "node_type": event.node_type, "status": event.status}
+            return "node", {**told, "skipped": event.skipped, "result": event.result, "error": event.error or None}
+        case NodeProgressed():
+            return "progress", {"node_id": event.node_id, "progress": event.progress, "total": event.total}
+        case NodeSaid():
+            return "text", {"node_id": event.node_id, "text": event.text}
+        case OutputMade():
+            return "output", {"node_id": event.node_id, "name": event.name, "value": event.value, "output_type": event.output_type}
+        case LogLine():
+            return "log", {"node_id": event.node_id, "content": event.content, "severity": event.severity}
 
 
 def tool_text(event: ToolReturned) -> str:

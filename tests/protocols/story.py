@@ -7,6 +7,8 @@ from chat.events import (
     Gap,
     JobUpdated,
     LogLine,
+    NodeProgressed,
+    NodeSaid,
     NodeUpdated,
     Numbered,
     OutputMade,
@@ -80,6 +82,8 @@ MIDDLE: list[TurnEvent] = [
     StepFinished(step=1, usage=_FIRST, model="claude-sonnet", finish_reason="tool_calls"),
     JobUpdated(workflow_id="w1", status="running", message="Two of three"),
     NodeUpdated(workflow_id="w1", node_id="n1", node_name="Sum", node_type="code", status="success", result=40),
+    NodeProgressed(node_id="n1", progress=2, total=3),
+    NodeSaid("n1", "Forty."),
     LogLine(content="Forty units.", node_id="n1", node_name="Sum"),
     OutputMade(name="units", value=40, node_id="n1", node_name="Sum", output_type="number"),
     FileMade(file_id="f1", url="https://agents.example.com/files/f1", media_type="text/csv", filename="units.csv"),
@@ -123,7 +127,7 @@ def numbered(*events: TurnEvent, first: int = 1) -> list[Numbered]:
 
 PAUSED = numbered(*BEGINNING, PAUSE)
 WHOLE = PAUSED[:-1] + numbered(*MIDDLE, FINISH, first=len(PAUSED) + 1)
-FAILED = numbered(*BEGINNING[:6], BEGINNING[7], MIDDLE[3], MIDDLE[9], MIDDLE[10], FAILURE)
+FAILED = numbered(*BEGINNING[:6], BEGINNING[7], MIDDLE[3], MIDDLE[11], MIDDLE[12], FAILURE)
 CANCELLED = numbered(*BEGINNING[:4], CANCEL)
 REPLAYED = [Numbered(214, LOST), *numbered(*BEGINNING[:1], TextDelta(1, "All of it."), FINISH, first=215)]
 STORIES = {"whole": WHOLE, "paused": PAUSED, "failed": FAILED, "cancelled": CANCELLED, "replayed": REPLAYED}

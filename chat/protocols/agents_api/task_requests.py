@@ -12,7 +12,7 @@ from chat.files import Attachments, Files
 Optional = BeforeValidator(empty_is_absent)
 
 
-def _https(url: str) -> str:
+def check_https(url: str) -> str:
     try:
         parts = urlsplit(url)
         named = parts.scheme == "https" and parts.hostname and (parts.port is None or parts.port > 0) and parts.username is None
@@ -40,7 +40,7 @@ class TaskRequest(Shape):
     max_attempts: int | None = Field(
         default=None, ge=1, le=5, description="How often it may begin if its worker dies; 3 by default. 1: its tools never run twice."
     )
-    callback_url: Annotated[Annotated[str, AfterValidator(_https)] | None, Optional] = Field(
+    callback_url: Annotated[Annotated[str, AfterValidator(check_https)] | None, Optional] = Field(
         default=None, max_length=2000, description="The result is delivered there too, signed."
     )
     chat_session_id: Annotated[str | None, Optional] = Field(default=None, description="Run as a turn of this own session.")

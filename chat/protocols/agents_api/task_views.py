@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -122,8 +122,10 @@ def headers_of(accepted: Accepted, agent: AgentSpec) -> dict[str, str]:
 # Waiting for the result (AG-33)
 
 
-async def whole_answer(call: Call, agent: AgentSpec, accepted: Accepted, give_up_s: float) -> HttpResponse:
-    """The result. The task goes on whatever becomes of who waits: his patience ends, or he leaves."""
+async def whole_answer(
+    call: Call, agent: AgentSpec, accepted: Accepted, give_up_s: float, also: Callable[[UUID], dict[str, Any]] | None = None
+) -> HttpResponse:
+    """The result. The task goes on whatever becomes of who waits: his patience ends, or he leaves. `also` reads more of it."""
     headers = headers_of(accepted, agent)
     try:
         async with asyncio.timeout(give_up_s - time.monotonic()):
@@ -132,7 +134,8 @@ async def whole_answer(call: Call, agent: AgentSpec, accepted: Accepted, give_up
     except TimeoutError:
         raise _refusal("timeout", accepted.execution_id, headers) from None
     body = await run(answer, accepted.execution_id, agent, again=accepted.replayed)
-    return respond({**body, "task_execution_id": str(accepted.execution_id), **kept}, headers=headers)
+    more = await run(also, accepted.execution_id) if also else {}
+    return respond({**body, "task_execution_id": str(accepted.execution_id), **kept, **more}, headers=headers)
 
 
 async def _ended(call: Call, execution_id: UUID, headers: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from chat.protocols.agents_api import (
     task_views,
     token_views,
     views,
+    workflow_views,
 )
 
 urlpatterns = [
@@ -32,12 +33,15 @@ urlpatterns = [
     path("api/agents/<str:name>/chat/sessions/<str:session_id>/close", session_views.CloseView.as_view()),
     path("api/agents/<str:name>/chat/sessions/<str:session_id>/events", feed.EventsView.as_view()),
     path("api/agents/<str:name>/chat/sessions/<str:session_id>/export", session_views.ExportView.as_view()),
+    path("api/agents/<str:name>/chat/sessions/<str:session_id>/title", session_views.TitleView.as_view()),
     path("api/agents/<str:name>/chat/messages/<str:message_id>/feedback", session_views.FeedbackView.as_view()),
     path("api/agents/<str:name>/chat/history", history_views.HistoryView.as_view()),
-    path("api/agents/<str:name>/chat/sessions/<str:session_id>/title", session_views.TitleView.as_view()),
     path("api/agents/<str:name>/chat/history/persistent", history_views.PersistentView.as_view()),
     path("api/agents/<str:name>/chat/session", history_views.CurrentView.as_view()),
     path("api/agents/<str:name>/task", task_views.TaskView.as_view()),
+    path("api/agents/<str:name>/workflows", workflow_views.WorkflowsView.as_view()),
+    path("api/agents/<str:name>/workflows/<str:workflow>", workflow_views.WorkflowView.as_view()),
+    path("api/agents/<str:name>/workflows/<str:workflow>/run", workflow_views.RunView.as_view()),
     path("api/agents/<str:name>/executions", executions_views.ExecutionsView.as_view()),
     path("api/agents/<str:name>/executions/running", executions_views.RunningView.as_view()),
     path("api/agents/<str:name>/executions/<str:execution_id>", executions_views.AgentExecutionView.as_view()),

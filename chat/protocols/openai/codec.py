@@ -18,6 +18,8 @@ from chat.events import (
     Gap,
     JobUpdated,
     LogLine,
+    NodeProgressed,
+    NodeSaid,
     NodeUpdated,
     Numbered,
     OutputMade,
@@ -166,7 +168,9 @@ class Encoder:
                 self._close(frames, event)
             case TextDelta() | TurnStarted() | TurnResumed() | StepStarted() | StepFinished() | ToolReturned() | ApprovalRequested():
                 pass
-            case ApprovalResolved() | FileMade() | JobUpdated() | NodeUpdated() | OutputMade() | LogLine():
+            case ApprovalResolved() | FileMade() | OutputMade() | LogLine():
+                pass
+            case JobUpdated() | NodeUpdated() | NodeProgressed() | NodeSaid():
                 pass
             case _:
                 assert_never(event)

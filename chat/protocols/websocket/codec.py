@@ -22,6 +22,8 @@ from chat.events import (
     Gap,
     JobUpdated,
     LogLine,
+    NodeProgressed,
+    NodeSaid,
     NodeUpdated,
     Numbered,
     OutputMade,
@@ -119,7 +121,7 @@ class Teller:
         seq, event = item
         if isinstance(event, TextDelta | RefusalDelta):
             content = self._piece(event)
-            return [Frame(self._chunk(content, seq))] if content else []
+            return [Frame(self._chunk(content, seq))] if content and not self._workflow_id else []
         bodies = self._bodies(event, seq)
         if not bodies:
             return []
@@ -142,7 +144,9 @@ class Teller:
                 return self._end(event)
             case Gap():
                 return [self._gap(event)]
-            case JobUpdated() | NodeUpdated() | OutputMade() | LogLine():
+            case NodeSaid():
+                return [self._chunk(event.text, seq, node_id=event.node_id)] if event.text else []
+            case JobUpdated() | NodeUpdated() | NodeProgressed() | OutputMade() | LogLine():
                 return self._job(event)
             case SourceCited() | FileMade():
                 self._keep(event)
@@ -171,9 +175,9 @@ class Teller:
         self._texts.append(content)
         return content
 
-    def _chunk(self, content: str, seq: int | None, *, done: bool = False, thinking: bool = False) -> Body:
+    def _chunk(self, content: str, seq: int | None, *, done: bool = False, thinking: bool = False, node_id: str | None = None) -> Body:
         return {
-            "type": "chunk", "content": content, "done": done, "content_type": "text", "content_metadata": {}, "node_id": None,
+            "type": "chunk", "content": content, "done": done, "content_type": "text", "content_metadata": {}, "node_id": node_id,
             "thinking": thinking, **self._ids, "seq": seq,
         }  # fmt: skip
 
@@ -235,10 +239,10 @@ class Teller:
     def _rest(self, event: TurnPaused | TurnResumed) -> list[Body]:
         """A pause ends with a done chunk as well, or clients show a spinner for ever (WS-34)."""
         if isinstance(event, TurnResumed):
-            return [self._session("resumed", status="running")]
+            return [*self._job_update("running", "Goes on"), self._session("resumed", status="running")]
         waiting = [approval.approval_id for approval in event.approvals]
         paused = self._session("paused", status="paused", approvals=waiting, message=event.notice)
-        return [paused, self._chunk("", None, done=True)]
+        return [*self._job_update("paused", event.notice), paused, self._chunk("", None, done=True)]
 
     def _session(self, event: str, **values: Any) -> Body:
         return {"type": "session", "event": event, **self._ids, **values, "seq": None}
@@ -247,8 +251,9 @@ class Teller:
         """What WS-38, WS-44, WS-45 and WS-26 order: open calls, why it ended, the done chunk, the message, `finished`."""
         unanswered = [self._result(call_id, name, None, _UNANSWERED, 0) for call_id, name in self._open.items()]
         self._open.clear()
+        job = self._job_end(event, event.job) if event.job is not None else []
         chunk, message = self._chunk("", None, done=True), self._message(event)
-        return [*unanswered, *self._why(event), chunk, *([message] if message else []), self._finished(event)]
+        return [*unanswered, *job, *self._why(event), chunk, *([message] if message else []), self._finished(event)]
 
     def _why(self, event: End) -> list[Body]:
         if isinstance(event, TurnFinished):
@@ -302,7 +307,30 @@ class Teller:
 
     # Jobs (§7.4)
 
-    def _job(self, event: JobUpdated | NodeUpdated | OutputMade | LogLine) -> list[Body]:
+    def _job_end(self, event: End, job: Mapping[str, Any]) -> list[Body]:
+        """The one end of a job (WS-54); its outputs in the order of its steps (WS-57)."""
+        self._workflow_id = job["workflow_id"]
+        if isinstance(event, TurnFinished):
+            self._outputs = [value for values in (job["result"] or {}).values() for value in values]
+            seconds = event.duration_ms / 1000
+            return self._job_update("completed", f"Completed in {seconds:.2f} seconds", event)
+        if isinstance(event, TurnCancelled):
+            return self._job_update("cancelled", "Cancelled", event)
+        return self._job_update("failed", f"Failed at step {job['step']}" if job["step"] else "Failed", event)
+
+    def _job_update(self, status: str, message: str, end: End | None = None) -> list[Body]:
+        """A state of the job that follows from one of its run; nothing for other runs."""
+        if self._workflow_id is None:
+            return []
+        body = job_body(status, message, job_id=self._ids["execution_id"], workflow_id=self._workflow_id, **self._ids)
+        if end is not None:
+            body["duration"] = round(end.duration_ms / 1000, 3)
+            body["result"] = safe((end.job or {}).get("result"))
+        if isinstance(end, TurnFailed | TurnCancelled):
+            body |= {"error": end.message, "error_code": end.code}
+        return [body]
+
+    def _job(self, event: JobUpdated | NodeUpdated | NodeProgressed | OutputMade | LogLine) -> list[Body]:
         if isinstance(event, JobUpdated | NodeUpdated):
             self._workflow_id = event.workflow_id
         if isinstance(event, OutputMade):
@@ -319,6 +347,16 @@ def _job_update(event: JobUpdated) -> Body:
         "error": event.error or None, "error_code": event.error_code or None, "run_state": None, "duration": event.duration_s,
         "queue_position": None,
     }  # fmt: skip
+
+
+def job_body(status: str, message: str, *, job_id: str, workflow_id: str, thread_id: str | None, execution_id: str) -> Body:
+    """A `job_update` that no event has: acceptance, pauses, the end."""
+    ids = {"job_id": job_id, "workflow_id": workflow_id, "thread_id": thread_id, "execution_id": execution_id, "seq": None}
+    return {**_job_update(JobUpdated(workflow_id=workflow_id, status=status, message=message)), **ids}
+
+
+def _node_progress(event: NodeProgressed) -> Body:
+    return {"type": "node_progress", "node_id": event.node_id, "progress": event.progress, "total": event.total, "chunk": event.chunk}
 
 
 def _node_update(event: NodeUpdated) -> Body:
@@ -344,6 +382,7 @@ def _log_update(event: LogLine) -> Body:
 _JOB: Mapping[type, Callable[[Any], Body]] = {
     JobUpdated: _job_update,
     NodeUpdated: _node_update,
+    NodeProgressed: _node_progress,
     OutputMade: _output_update,
     LogLine: _log_update,
 }

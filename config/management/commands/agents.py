@@ -40,4 +40,9 @@ class Command(BaseCommand):
 def apply_files(paths: list[Path]) -> list[Change]:
     """Applies the files together: all of them or none. Raises ApplyError."""
     files = [agentsfile.read(path, os.environ) for path in paths]
-    return [change for file in files for change in apply(file)]
+    changes = [change for file in files for change in apply(file)]
+    if any(file.workflows for file in files):
+        from chat.workflows import applying  # and a template language: for files that have some
+
+        changes += applying.apply([entry for file in files for entry in file.workflows])
+    return changes

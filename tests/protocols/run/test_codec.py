@@ -65,7 +65,7 @@ def test_metrics_have_the_eight_keys() -> None:
 
 def test_numbers_are_those_of_the_events() -> None:
     """RUN-22: tools and reasoning leave their numbers out."""
-    assert [number for number, _ in frames(encoded(story.WHOLE))] == [4, 5, 22, 23, 24, 26]
+    assert [number for number, _ in frames(encoded(story.WHOLE))] == [4, 5, 24, 25, 26, 28]
 
 
 @pytest.mark.parametrize("name", ["whole", "paused", "failed"])
