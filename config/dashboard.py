@@ -129,18 +129,16 @@ def _waiting(is_admin: bool, agents: list[Agent]) -> int:
 
 def _queue(is_admin: bool, agents: list[Agent]) -> dict[str, Any]:
     """Background runs: how many wait, how many workers have taken up, and since when the oldest waits that could start."""
-    waits = Q(status="queued", lease_until__isnull=True)
+    queued = Execution.objects.filter(work__isnull=False) if is_admin else Execution.objects.filter(work__isnull=False, agent__in=agents)
     ripe = Q(not_before__isnull=True) | Q(not_before__lte=timezone.now())
-    rows = Execution.objects.filter(status__in=("queued", "running"), work__isnull=False)
-    found = (rows if is_admin else rows.filter(agent__in=agents)).aggregate(
-        depth=Count("pk", filter=waits), running=Count("pk", filter=~waits), oldest=Min("queued_at", filter=waits & ripe)
-    )
-    waited = timezone.now() - found["oldest"] if found["oldest"] else timedelta(0)
+    waits = queued.filter(status="queued", lease_until__isnull=True).aggregate(depth=Count("pk"), oldest=Min("queued_at", filter=ripe))
+    running = queued.filter(lease_until__isnull=False).count()
+    waited = timezone.now() - waits["oldest"] if waits["oldest"] else timedelta(0)
     return {
-        "depth": found["depth"],
-        "running": found["running"],
-        "oldest": facts.duration(round(waited.total_seconds() * 1000)) if found["oldest"] else "",
-        "is_stuck": waited > _LATE and not found["running"],
+        "depth": waits["depth"],
+        "running": running,
+        "oldest": facts.duration(round(waited.total_seconds() * 1000)) if waits["oldest"] else "",
+        "is_stuck": waited > _LATE and not running,
         "url": f"{reverse('admin:chat_execution_changelist')}?status__exact=queued",
     }
 
