@@ -113,9 +113,11 @@ async def start(schedule: Schedule, agent: AgentSpec, wanted: Wanted, key: Idemp
     return accepted
 
 
+@transaction.atomic
 def _started(schedule: Schedule, execution_id: UUID) -> None:
-    Schedule.objects.filter(pk=schedule.pk).update(last_run_at=datetime.now(UTC))
-    if schedule.max_retries:
+    """A schedule that was deleted at this moment has no firings any more."""
+    is_there = Schedule.objects.filter(pk=schedule.pk).update(last_run_at=datetime.now(UTC))
+    if is_there and schedule.max_retries:
         Firing.objects.create(schedule=schedule, execution_id=execution_id, open=True)
 
 

@@ -43,7 +43,9 @@ def _rows(agent_id: UUID, schedule_id: UUID | None) -> QuerySet[Webhook]:
 
 @transaction.atomic
 def mint(agent_id: UUID, schedule: Schedule | None, user_id: int | None) -> Webhook:
-    """A new address: the old one is dead at once, and signing is off until it gets a secret."""
+    """A new address: the old one is dead at once, and signing is off until it gets a secret. Raises schedule_not_found."""
+    if schedule is not None and not Schedule.objects.select_for_update().filter(pk=schedule.pk).exists():
+        raise SwitchboardError("schedule_not_found")  # it was deleted at this moment
     webhook, _ = Webhook.objects.select_for_update(of=("self",)).get_or_create(agent_id=agent_id, schedule=schedule)
     webhook.token = secrets.token_urlsafe(32)
     webhook.token_hash = hash_key(webhook.token)
@@ -58,10 +60,10 @@ def revoke(agent_id: UUID, schedule_id: UUID | None) -> None:
 
 def sign(webhook: Webhook | None, *, on: bool) -> Webhook:
     """Turns signing on, with a new secret, or off. Raises no_webhook_url."""
-    if webhook is None:
+    secret = f"whsec_{secrets.token_urlsafe(32)}" if on else ""
+    if webhook is None or not Webhook.objects.filter(pk=webhook.pk).update(secret=secret):
         raise SwitchboardError("no_webhook_url")
-    webhook.secret = f"whsec_{secrets.token_urlsafe(32)}" if on else ""
-    webhook.save(update_fields=["secret"])
+    webhook.secret = secret
     return webhook
 
 
@@ -105,14 +107,16 @@ def _is_recent(stamp: str | None) -> bool:
     return stamp is None or (bool(_SECONDS.fullmatch(stamp)) and abs(time.time() - int(stamp)) <= MAX_AGE_S)
 
 
-def context_of(body: bytes) -> tuple[str, dict[str, Any]]:
-    """The context a call brings, and its metadata (AG-48). Raises invalid_json, invalid_request or validation_error.
+def given_in(body: bytes) -> dict[str, Any]:
+    """The object a call brings; an empty body is an empty one. Raises invalid_json or invalid_request."""
+    return parse_object(body) if body.strip() else {}
+
+
+def context_of(given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The context of a call, and its metadata (AG-48). Raises validation_error.
 
     An object of other keys than ours is some service's own: it is the context as a whole, cut.
     """
-    if not body.strip():
-        return "", {}
-    given = parse_object(body)
     if not _KNOWN.issuperset(given):
         return orjson.dumps(given).decode()[:MAX_CONTEXT_CHARS], {}
     asked = parse(WebhookBody, given)

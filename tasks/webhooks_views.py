@@ -129,10 +129,11 @@ class CallView(WireView):
         await throttle.spend(limit, CALLS_PER_TOKEN)
         if webhook.secret:
             webhooks.check_signature(webhook.secret, call.headers, call.body)
-        context, metadata = webhooks.context_of(call.body)
+        given = webhooks.given_in(call.body)
+        context, metadata = webhooks.context_of(given)
         wanted = _wanted(webhook, context, metadata, call.request_id)
         caller = replace(ANONYMOUS, key=f"webhook:{webhook.token_hash}")
-        key = claim_for(caller, "webhooks", agent.name, call.headers.get("idempotency-key"), {"context": context, "metadata": metadata}, {})
+        key = claim_for(caller, "webhooks", agent.name, call.headers.get("idempotency-key"), given, {})
         accepted = await _start(webhook, agent, wanted, key)
         if accepted.replayed:
             await throttle.give_back(limit)

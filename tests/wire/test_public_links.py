@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -119,6 +120,17 @@ def test_deleting_ends_the_token_and_keeps_what_was_said(site: Server, owner: ht
     assert owner.get(f"{BASE}/{link['id']}").status_code == 404
     kept = owner.get(f"/api/executions/{execution_id}").json()
     assert (kept["trigger"], kept["wire"], kept["message"], kept["response"]) == ("public", "public", "Hello", "Hello! How can I help?")
+
+
+def test_what_is_changed_while_it_is_deleted_is_unknown(owner: httpx.Client) -> None:
+    """R2.2: whichever comes first."""
+    for _ in range(5):
+        route = f"/api/agents/pub-open/public-links/{owner.post('/api/agents/pub-open/public-links', json={}).json()['id']}"
+        with ThreadPoolExecutor(5) as pool:
+            changes = [pool.submit(owner.patch, route, json={"name": "New"}) for _ in range(4)]
+            deleted = pool.submit(owner.delete, route)
+        assert deleted.result().status_code == 204
+        assert {each.result().status_code for each in changes} <= {200, 404}
 
 
 def test_use_is_counted(site: Server) -> None:

@@ -345,6 +345,14 @@ def test_a_key_calls_once(owner: httpx.Client, nobody: httpx.Client) -> None:
     assert len(owner.get(path_of(schedule, "/executions")).json()) == 1
 
 
+def test_a_key_goes_with_the_whole_body(owner: httpx.Client, nobody: httpx.Client) -> None:
+    """R4.2: also with what is cut from a long one before the agent sees it."""
+    address, _ = minted(owner, path_of(new_schedule(owner)))
+    key, long = {"idempotency-key": f"k-{uuid4()}"}, "x" * 4000
+    answers = [nobody.post(address, json={"event": long + end}, headers=key) for end in ("one", "two")]
+    assert [answer.status_code for answer in answers] == [202, 422]
+
+
 def test_a_disabled_schedule_runs_when_it_is_called(owner: httpx.Client, nobody: httpx.Client) -> None:
     schedule = new_schedule(owner, enabled=False)
     token, _ = minted(owner, path_of(schedule))

@@ -67,10 +67,10 @@ class LinkView(WireView):
         check_manager(call.principal, agent)
         row = await _link_of(agent, link_id)
         given = asked.model_fields_set - ({"enabled"} if asked.enabled is None else set())
-        for field in given:
-            setattr(row, field, getattr(asked, field) if field != "name" else asked.name or "")
-        await run(row.save, update_fields=sorted(given))
-        return respond(shown(call, agent, row))
+        changes = {field: getattr(asked, field) if field != "name" else asked.name or "" for field in given}
+        if changes:
+            await run(ShareToken.objects.filter(id=row.id).update, **changes)
+        return respond(shown(call, agent, await _link_of(agent, link_id)))
 
     @documents.replace_link
     async def put(self, call: Call, name: str, link_id: str) -> HttpResponse:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils import timezone
+from django.utils.encoding import punycode
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
@@ -33,7 +34,8 @@ def _future(value: Any) -> datetime | None:
 def _address(text: str) -> str:
     try:
         validate_email(normal(text))
-    except ValidationError as error:
+        punycode(normal(text).rpartition("@")[2])  # a domain that DNS cannot have
+    except (ValidationError, UnicodeError) as error:
         raise PydanticCustomError("email", "must be an e-mail address") from error
     return normal(text)
 
