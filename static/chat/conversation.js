@@ -26,7 +26,9 @@ export class Conversation {
             this.pinned = this.#isNear();
             page.latest.hidden = this.pinned;
         }, { passive: true });
-        new ResizeObserver(() => this.follow()).observe(this.list);
+        const sizes = new ResizeObserver(() => this.follow());
+        sizes.observe(this.list);
+        sizes.observe(page.scroll);
         this.#blank(null, null);
     }
 
@@ -339,7 +341,8 @@ export class Conversation {
             elements.push(one.question.element, one.answer.element);
             placed.add(one.answer);
         }
-        for (const answer of this.answers.values()) if (answer.isLive && !placed.has(answer)) elements.push(answer.element);
+        const known = new Set([...this.tree.nodes.values()].map((node) => node.execution_id));
+        for (const [id, answer] of this.answers) if (answer.isLive && !placed.has(answer) && !known.has(id)) elements.push(answer.element);
         place(this.list, elements);
         this.page.earlier.hidden = !this.more;
         this.follow();

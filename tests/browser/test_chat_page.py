@@ -225,6 +225,39 @@ def test_a_second_tab_stays_in_step(page: Browser) -> None:
     assert answered(page, 2) == f"{WORDS} the end."
 
 
+def test_renamed_and_deleted_elsewhere(page: Browser) -> None:
+    write(page, "/demo text Hello.")
+    answered(page, 1)
+    first = page.current_window_handle
+    new_tab(page, page.current_url)
+    page.the("#more").click()
+    page.the("[data-act=rename]").click()
+    page.the("#ask-value").clear()
+    page.the("#ask-value").send_keys("Named in a tab", Keys.ENTER)
+    page.switch_to.window(first)
+    page.until(lambda: page.the("#agent .title").text == "Named in a tab")
+    page.switch_to.window(page.window_handles[-1])
+    page.the("#more").click()
+    page.the("[data-act=delete]").click()
+    page.the("#ask button[value=yes]").click()
+    page.switch_to.window(first)
+    page.until(lambda: page.the("#welcome").is_displayed())
+
+
+def test_a_long_conversation_is_loaded_piece_by_piece(site: Server, page: Browser) -> None:
+    headers = {"Authorization": f"Bearer {site.keys['owner']}"}
+    with httpx.Client(base_url=site.base_url, headers=headers, timeout=30) as client:
+        first = client.post("/api/agents/page/chat", json={"message": "/demo text Number 0.", "new_session": True}).json()["session_id"]
+        for number in range(1, 52):
+            client.post("/api/agents/page/chat", json={"message": f"/demo text Number {number}.", "session_id": first})
+    sign_in(site, page, path=f"/?agent=page&session={first}")
+    page.until(lambda: page.texts(".entry.assistant .body")[-1] == "Number 51.")
+    assert len(page.all(".entry")) == 100
+    page.the("#earlier").click()
+    page.until(lambda: page.texts(".entry.assistant .body")[0] == "Number 0.")
+    assert not page.the("#earlier").is_displayed()
+
+
 def test_a_turn_of_another_wire_appears_live(site: Server, page: Browser) -> None:
     """Issue 4, acceptance 3: the OpenAI wire with X-Conversation-Id goes on here, and the other way round."""
     write(page, "/demo text My name is written.")
