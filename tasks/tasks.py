@@ -27,7 +27,7 @@ def look(agent_id: str) -> None:
 
 async def announce(agent_id: UUID) -> None:
     """Has some worker look(). Raises store_unavailable when the broker cannot be reached."""
-    if settings.CELERY_BROKER_URL == "memory://" and not bridge.is_used():
+    if settings.CELERY_BROKER_URL.startswith("memory:") and not bridge.is_used():
         return  # nobody could ever hear
     send = partial(look.apply_async, (str(agent_id),), expires=_LIFE_S, retry_policy=_FEW_TRIES)
     try:
