@@ -74,7 +74,10 @@ async def resume(connection: Connection, asked: Resume) -> None:
     connection.principal.check_scope("read")
     row = await _wanted(connection, asked)
     if row.session is None:
-        raise SwitchboardError("session_not_found")
+        from chat.protocols.websocket import jobs  # and a template language: for who runs one
+
+        await jobs.reconnect(connection, row, asked.after)
+        return
     session, own = await threads.readable(connection.principal, asked.thread_id or str(row.session_id))
     if session.id != row.session_id:
         raise SwitchboardError("session_not_found")

@@ -349,7 +349,7 @@ def _job_update(event: JobUpdated) -> Body:
     }  # fmt: skip
 
 
-def job_body(status: str, message: str, *, job_id: str, workflow_id: str, thread_id: str | None, execution_id: str) -> Body:
+def job_body(status: str, message: str, *, job_id: str | None, workflow_id: str, thread_id: str | None, execution_id: str | None) -> Body:
     """A `job_update` that no event has: acceptance, pauses, the end."""
     ids = {"job_id": job_id, "workflow_id": workflow_id, "thread_id": thread_id, "execution_id": execution_id, "seq": None}
     return {**_job_update(JobUpdated(workflow_id=workflow_id, status=status, message=message)), **ids}

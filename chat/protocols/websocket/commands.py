@@ -1,4 +1,7 @@
-"""From a client's frame to what it does (websocket.md §5): decoded, checked, handed over. Reading never waits for a turn (WS-76)."""
+"""From a client's frame to what it does (websocket.md §5): decoded, checked, handed over. Reading never waits for a turn (WS-76).
+
+The only broad `except`s of this room are here: whatever goes wrong with a frame is logged, and told as an error of ours.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +35,7 @@ from chat.protocols.websocket.serializers import (
     Stop,
     ToolResult,
 )
+from chat.replay import workflow_name
 from chat.store import run
 from chat.views import uuid_for
 
@@ -50,7 +54,15 @@ class Command:
 
 
 async def receive(connection: Connection, data: str | bytes) -> None:
-    """One frame of the client. Returns as soon as it is handed over."""
+    """One frame of the client. Returns as soon as it is handed over; a fault of ours ends the connection (4500)."""
+    try:
+        await _receive(connection, data)
+    except Exception:
+        logger.exception("a frame could not be taken")
+        connection.end("internal_error")
+
+
+async def _receive(connection: Connection, data: str | bytes) -> None:
     outbox = connection.outbox
     if not connection.pinned:
         outbox.mode = "text" if isinstance(data, str) else "binary"
@@ -83,9 +95,9 @@ async def _plain(connection: Connection, frame: Mapping[str, Any], kind: object)
     if command is None:
         connection.fault(refusal("unknown_type"))
         return
-    asked = _parsed(connection, command, frame)
+    asked = _parsed(connection, command, frame, {})
     if asked is not None:
-        await _hand_over(connection, command, asked)
+        await _hand_over(connection, command, asked, {})
 
 
 async def _envelope(connection: Connection, frame: Mapping[str, Any]) -> None:
@@ -96,13 +108,13 @@ async def _envelope(connection: Connection, frame: Mapping[str, Any]) -> None:
     if command is None:
         connection.fault(refusal("unsupported" if name in UNSUPPORTED else "unknown_command"), **named)
         return
-    asked = _parsed(connection, command, data, **named)
+    asked = _parsed(connection, command, data, named)
     if asked is None:
         return
     if isinstance(asked, SetMode):
         connection.outbox.mode, connection.pinned = asked.mode, True
     connection.send(_ack(command, named, data))
-    await _hand_over(connection, command, asked, **named)
+    await _hand_over(connection, command, asked, named)
 
 
 def _ack(command: Command, named: Mapping[str, str | None], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +124,7 @@ def _ack(command: Command, named: Mapping[str, str | None], data: Mapping[str, A
     return {"type": "ack", "command": named["command"], "message": message, **known, **asked_as}
 
 
-def _parsed(connection: Connection, command: Command, data: Any, **named: Any) -> Shape | None:
+def _parsed(connection: Connection, command: Command, data: Any, named: Mapping[str, Any]) -> Shape | None:
     """The frame in its shape; None when it was refused."""
     thread_id = data.get("thread_id") if isinstance(data, dict) else None
     place = {"thread_id": thread_id if isinstance(thread_id, str) else None, **named}
@@ -128,7 +140,7 @@ def _parsed(connection: Connection, command: Command, data: Any, **named: Any) -
         return None
 
 
-async def _hand_over(connection: Connection, command: Command, asked: Shape, **named: Any) -> None:
+async def _hand_over(connection: Connection, command: Command, asked: Shape, named: Mapping[str, Any]) -> None:
     job = _done(connection, command, asked, named)
     if command.at_once or (isinstance(asked, Stop) and asked.execution_id is not None):
         connection.work(job)
@@ -137,7 +149,7 @@ async def _hand_over(connection: Connection, command: Command, asked: Shape, **n
 
 
 async def _done(connection: Connection, command: Command, asked: Shape, named: Mapping[str, Any]) -> None:
-    """Does it; the one place where what goes wrong becomes an error frame, and the only broad `except` of this room."""
+    """Does it; the one place where what goes wrong becomes an error frame."""
     place = {"thread_id": getattr(asked, "thread_id", None), **named}
     place["request_id"] = place.get("request_id") or f"req_{uuid7().hex[-16:]}"
     try:
@@ -180,8 +192,19 @@ async def _set_mode(connection: Connection, asked: SetMode) -> None:
     """Done when it was acknowledged (WS-13)."""
 
 
+async def _chat(connection: Connection, message: ChatMessage) -> None:
+    if message.workflow_id is None:
+        await messages.chat(connection, message)
+        return
+    from chat.protocols.websocket import jobs  # and a template language: for who runs one
+
+    await jobs.said(connection, message)
+
+
 async def _run_job(connection: Connection, asked: RunJob) -> None:
-    raise refusal("workflow_not_found")
+    from chat.protocols.websocket import jobs
+
+    await jobs.run_job(connection, asked)
 
 
 async def _get_status(connection: Connection, asked: GetStatus) -> None:
@@ -198,7 +221,7 @@ def _jobs(user_id: int | None, principal: str, job_id: UUID | None) -> list[dict
     return [
         {
             "job_id": str(row.id),
-            "workflow_id": None,
+            "workflow_id": workflow_name(row) or None,
             "thread_id": (row.session.name or str(row.session_id)) if row.session else None,
             "status": row.status,
             "last_seq": row.last_seq,
@@ -207,7 +230,7 @@ def _jobs(user_id: int | None, principal: str, job_id: UUID | None) -> list[dict
     ]
 
 
-_CHAT = Command(shape=ChatMessage, do=messages.chat)
+_CHAT = Command(shape=ChatMessage, do=_chat)
 _RESUME = Command(shape=Resume, do=attaching.resume)
 _APPROVAL = Command(shape=ApprovalResponse, do=approving.decide)
 _STOP = Command(shape=Stop, do=stopping.stop)
@@ -232,7 +255,7 @@ FRAMES: Mapping[str, Command] = {
 }
 ENVELOPES: Mapping[str, Command] = {
     **_CONTROL,
-    "chat_message": Command(shape=ChatMessage, do=messages.chat, needs=("thread_id",)),
+    "chat_message": Command(shape=ChatMessage, do=_chat, needs=("thread_id",)),
     "run_job": Command(shape=RunJob, do=_run_job, needs=("workflow_id",)),
     "cancel_job": Command(shape=Stop, do=stopping.stop, needs=("job_id",)),
     "reconnect_job": Command(shape=Resume, do=attaching.resume, needs=("job_id",)),

@@ -24,12 +24,12 @@ def rows(session_id: UUID, limit: int) -> list[Message]:
     return list(Message.objects.filter(session_id=session_id, active=True).order_by("-position")[:limit])[::-1]
 
 
-def bodies(messages: Iterable[Message], *, thread_id: str, agent: str) -> list[Body]:
+def bodies(messages: Iterable[Message], *, thread_id: str | None, agent: str) -> list[Body]:
     """What attaching replays."""
     return [body for message in messages for body in _bodies(message, thread_id, agent)]
 
 
-def user_body(message: Message, *, thread_id: str, wire: str | None, replay: bool = False) -> Body:
+def user_body(message: Message, *, thread_id: str | None, wire: str | None, replay: bool = False) -> Body:
     """What a user said, on whichever wire (`origin`, WS-63)."""
     return message_body(
         id=str(message.id),
@@ -44,7 +44,7 @@ def user_body(message: Message, *, thread_id: str, wire: str | None, replay: boo
     )
 
 
-def _bodies(message: Message, thread_id: str, agent: str) -> list[Body]:
+def _bodies(message: Message, thread_id: str | None, agent: str) -> list[Body]:
     if message.role == Message.Role.USER:
         return [user_body(message, thread_id=thread_id, wire=None, replay=True)]
     steps = _steps(message.parts)
@@ -66,7 +66,7 @@ def _steps(parts: Sequence[Part]) -> list[list[Part]]:
     return [step for step in steps if step]
 
 
-def _step(message: Message, step: Sequence[Part], thread_id: str, agent: str) -> list[Body]:
+def _step(message: Message, step: Sequence[Part], thread_id: str | None, agent: str) -> list[Body]:
     """One model call: what it said with its calls, then their results."""
     text = "\n\n".join(part["text"] for part in step if part["type"] in ("text", "refusal") and part["text"])
     calls = [part for part in step if part["type"] == "tool"]
@@ -86,17 +86,17 @@ def _call(part: Part) -> Body:
     return {"id": part["call_id"], "name": part["name"], "args": safe(part.get("arguments") or {})}
 
 
-def _said(message: Message, content: Any, thread_id: str, agent: str) -> Body:
+def _said(message: Message, content: Any, thread_id: str | None, agent: str) -> Body:
     return _body(message, "assistant", content, thread_id, agent)
 
 
-def _result(message: Message, part: Part, thread_id: str, agent: str) -> Body:
+def _result(message: Message, part: Part, thread_id: str | None, agent: str) -> Body:
     output = part.get("output") if part["ok"] else {"error": part.get("error", "")}
     body = _body(message, "tool", orjson.dumps(cut(safe(output))).decode(), thread_id, agent)
     return {**body, "id": f"{message.id}:{part['call_id']}", "tool_call_id": part["call_id"], "name": part["name"]}
 
 
-def _body(message: Message, role: str, content: Any, thread_id: str, agent: str) -> Body:
+def _body(message: Message, role: str, content: Any, thread_id: str | None, agent: str) -> Body:
     return message_body(
         id=f"{message.id}:step",
         role=role,

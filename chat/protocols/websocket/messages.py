@@ -36,7 +36,7 @@ async def chat(connection: Connection, message: ChatMessage) -> None:
     if not await connection.still():
         return
     connection.principal.check_scope("run")
-    _check_supported(message)
+    check_supported(message)
     for attempt in range(_ATTEMPTS):
         try:
             await _chat(connection, message)
@@ -46,12 +46,10 @@ async def chat(connection: Connection, message: ChatMessage) -> None:
                 raise SwitchboardError("store_unavailable") from None
 
 
-def _check_supported(message: ChatMessage) -> None:
-    """Workflows and knowledge folders that do not exist here are told like foreign ones (WS-70)."""
+def check_supported(message: ChatMessage) -> None:
+    """Knowledge folders that do not exist here are told like foreign ones (WS-70)."""
     if message.graph is not None:
         raise refusal("unsupported", "The server runs stored workflows only.")
-    if message.workflow_id:
-        raise refusal("workflow_not_found")
     if message.collections:
         raise refusal("knowledge_not_found")
 
@@ -59,14 +57,14 @@ def _check_supported(message: ChatMessage) -> None:
 async def _chat(connection: Connection, message: ChatMessage) -> None:
     principal, catalog = connection.principal, await directory.catalog()
     session, agent = await _conversation(connection, message, catalog)
-    _check_turns(connection, session)
+    check_turns(connection, session)
     clienttools.check(connection.manifest, agent)
     async with parts_of(message, principal, agent, connection.site) as (parts, files):
         thread = session or new_session(principal, agent, "websocket", principal.namespace, message.thread_id)
         turn = await _started(_request(connection, message, agent, thread, parts))
         files.unused = isinstance(turn, UUID) or turn.replayed
     if isinstance(turn, UUID) or turn.replayed:
-        await _again(connection, turn if isinstance(turn, UUID) else turn.execution_id, agent)
+        await again(connection, turn if isinstance(turn, UUID) else turn.execution_id, agent)
     else:
         await _accepted(connection, turn, turn.session or thread, message, created=session is None)
 
@@ -75,7 +73,7 @@ async def _conversation(connection: Connection, message: ChatMessage, catalog: C
     """The thread (None: a new one) and its agent (WS-28 … WS-30)."""
     principal = connection.principal
     session = await threads.writable(principal, message.thread_id) if message.thread_id else None
-    named = _named(principal, catalog, message)
+    named = agent_named(principal, catalog, message)
     if session is None and named is None and connection.agent_name:
         named = _name_of(catalog, connection.agent_name) or connection.agent_name
     agent = choose(principal, catalog, session=session, named=named)
@@ -91,7 +89,7 @@ async def agent_of(connection: Connection) -> AgentSpec | None:
     return found if found is not None and may_use(connection.principal, found) else None
 
 
-def _named(principal: Principal, catalog: Catalog, message: ChatMessage) -> str | None:
+def agent_named(principal: Principal, catalog: Catalog, message: ChatMessage) -> str | None:
     """The agent that the message names: by `agent`, which must exist, or by `model`, which often is a provider's model name."""
     if message.agent is not None:
         return _name_of(catalog, message.agent) or message.agent
@@ -108,14 +106,14 @@ def _name_of(catalog: Catalog, text: str) -> str | None:
     return found.name if found else None
 
 
-def _check_turns(connection: Connection, session: SessionRef | None) -> None:
+def check_turns(connection: Connection, session: SessionRef | None) -> None:
     """At most four threads of one connection work side by side (WS-24); what waits on the same thread is the agent's to limit."""
     working = set(connection.began.values())
     if (session is None or session.id not in working) and len(working) >= MAX_TURNS:
         raise refusal("too_many_turns", status=429, retry_after_s=2)
 
 
-def _claim(principal: Principal, agent: AgentSpec, message: ChatMessage) -> IdempotencyClaim | None:
+def claim_of(principal: Principal, agent: AgentSpec, message: ChatMessage) -> IdempotencyClaim | None:
     """A message's `id` makes its sending repeatable, whether or not a thread was named (WS-25)."""
     if message.id is None:
         return None
@@ -136,7 +134,7 @@ def _hashable(value: object) -> object:
 
 
 def _request(connection: Connection, message: ChatMessage, agent: AgentSpec, session: SessionRef, parts: tuple[Part, ...]) -> TurnRequest:
-    names, claim = message.tool_names, _claim(connection.principal, agent, message)
+    names, claim = message.tool_names, claim_of(connection.principal, agent, message)
     tools = clienttools.offered(connection.manifest, agent)
     if names is not None:
         agent = replace(agent, tools=tuple(tool for tool in agent.tools if tool.name in names))
@@ -174,13 +172,13 @@ async def _accepted(connection: Connection, turn: Turn, session: SessionRef, mes
     connection.last_threads[agent.id] = session
     connection.began[execution_id] = session.id
     watch = watch_for(connection, session, message.thread_id or session.name or str(session.id), own=True, agent=agent)
-    told = _accept_body(watch, execution_id, agent, message_id=str(turn.begin.message_id), client_message_id=message.id)
+    told = accept_body(watch, execution_id, agent, message_id=str(turn.begin.message_id), client_message_id=message.id)
     status = {"status": "queued" if queued else "running", "queue_position": turn.queue_position if queued else 0}
     connection.send({**told, **status, "created": created, "replayed": False})
-    await _watch_own(watch, execution_id)
+    await watch_own(watch, execution_id)
 
 
-async def _again(connection: Connection, execution_id: UUID, agent: AgentSpec) -> None:
+async def again(connection: Connection, execution_id: UUID, agent: AgentSpec) -> None:
     """The same message once more starts nothing: the first turn is named, replayed and followed (WS-25)."""
     row, message = await stored_run(execution_id)
     if row is None or row.session is None:
@@ -188,12 +186,12 @@ async def _again(connection: Connection, execution_id: UUID, agent: AgentSpec) -
     session = ref_of(row.session)
     watch = watch_for(connection, session, session.name or str(session.id), own=True, agent=agent)
     message_id, client_message_id = (str(message.id), message.client_id) if message else (None, None)
-    told = _accept_body(watch, execution_id, agent, message_id=message_id, client_message_id=client_message_id)
+    told = accept_body(watch, execution_id, agent, message_id=message_id, client_message_id=client_message_id)
     connection.send({**told, "status": row.status, "replayed": True})
-    await _watch_own(watch, execution_id)
+    await watch_own(watch, execution_id)
 
 
-def _accept_body(watch: Watch, execution_id: UUID, agent: AgentSpec, *, message_id: str | None, client_message_id: str | None) -> Body:
+def accept_body(watch: Watch, execution_id: UUID, agent: AgentSpec, *, message_id: str | None, client_message_id: str | None) -> Body:
     return {
         "type": "session", "event": "accepted", "thread_id": watch.thread_id, "session_id": str(watch.session.id), "created": False,
         "execution_id": str(execution_id), "message_id": message_id, "client_message_id": client_message_id,
@@ -201,7 +199,7 @@ def _accept_body(watch: Watch, execution_id: UUID, agent: AgentSpec, *, message_
     }  # fmt: skip
 
 
-async def _watch_own(watch: Watch, execution_id: UUID) -> None:
+async def watch_own(watch: Watch, execution_id: UUID) -> None:
     """The sender hears of its own turn at once, and is attached to the thread from then on (WS-62)."""
     watch.mine.add(execution_id)
     was_attached, watch.attached = watch.attached, True

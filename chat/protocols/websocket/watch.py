@@ -15,6 +15,7 @@ from chat.protocols.websocket.history import user_body
 from chat.protocols.websocket.painting import PaintedTeller
 from chat.requests import SessionRef
 
+_REMEMBERED = 20
 T = TypeVar("T")
 
 
@@ -25,17 +26,21 @@ def _nothing() -> None:
 class Watch:
     """A chat.live.SessionWatcher. `own`: the conversation is the caller's; else it is read as a manager of its agent.
 
+    A job without a thread is watched like a conversation of its own: `session` has the job's id, `thread_id` is None.
+
     `attached`: it hears of every run; else it follows some by itself. `mine`: open runs that this principal asked for.
+    `ended`: the newest of its own turns that are over; the bell of a short one may be heard after its end.
     """
 
-    __slots__ = ("_reasoning", "attached", "connection", "form", "mine", "own", "session", "thread_id")
+    __slots__ = ("_reasoning", "attached", "connection", "ended", "form", "mine", "own", "session", "thread_id")
 
-    def __init__(self, connection: Connection, session: SessionRef, thread_id: str, *, own: bool, reasoning: bool) -> None:
+    def __init__(self, connection: Connection, session: SessionRef, thread_id: str | None, *, own: bool, reasoning: bool) -> None:
         self.connection, self.session, self.thread_id, self.own = connection, session, thread_id, own
         self.form: Hashable = ("websocket", session.id, thread_id, reasoning, connection.html)
         self._reasoning = reasoning
         self.attached = False
         self.mine: set[UUID] = set()
+        self.ended: tuple[UUID, ...] = ()
 
     async def attach(self, also: Callable[[], T] = _nothing) -> Found[T]:  # type: ignore[assignment]  # T is None then
         """From now on it hears of every run; `also` is read in the same look at the database."""
@@ -54,7 +59,7 @@ class Watch:
 
     def asked(self, asked: Asked) -> bool:
         """The sender is not told what it said (WS-23), and follows its own turn by itself."""
-        if asked.execution.id in self.connection.began:
+        if asked.execution.id in self.connection.began or asked.execution.id in self.ended:
             return False
         self.note(asked)
         if asked.message is not None:
@@ -97,7 +102,8 @@ class Watch:
         live.detach(self.session.id, self)
 
     def _finished(self, execution_id: UUID) -> None:
-        self.connection.began.pop(execution_id, None)
+        if self.connection.began.pop(execution_id, None) is not None:
+            self.ended = (*self.ended[-_REMEMBERED:], execution_id)
         self.mine.discard(execution_id)
         if not self.attached and not readings.followed(self) - {execution_id}:
             self.detach()
