@@ -41,9 +41,7 @@ async def cancel(execution_id: UUID, code: str = "cancelled") -> Cancelled:
     if before in TERMINAL_STATUSES:
         return Cancelled(status=before, result="already_finished")
     if before == "paused":
-        if await run(end_stored, execution_id, "cancelled", code):
-            await announce(execution_id)
-        return Cancelled(status="cancelled", result="cancelled_while_paused")
+        return await _stop_stored(execution_id, code, "cancelled_while_paused")
     return await _stop_elsewhere(execution_id, before, code, is_held)
 
 
@@ -53,7 +51,7 @@ async def _stop_here(turn: "turns.Turn", code: str) -> Cancelled:
     if turn.task is not None:
         await asyncio.wait([turn.task], timeout=_PATIENCE_S * 5)
     status = _STATUS.get(type(turn.log.events[-1]).__name__, "cancelled") if turn.log.events else "cancelled"
-    return Cancelled(status=status, result=result if stopped else "already_finished")
+    return _told(status, result if stopped else "already_finished")
 
 
 _STATUS = {"TurnFinished": "success", "TurnFailed": "failed", "TurnCancelled": "cancelled", "TurnPaused": "paused"}
@@ -69,15 +67,27 @@ async def _stop_elsewhere(execution_id: UUID, before: str, code: str, is_held: b
             await asyncio.sleep(0.05)
             status = await run(_status, execution_id)
             if status in TERMINAL_STATUSES:
-                return Cancelled(status=str(status), result=result)
+                return _told(status, result)
+    return await _stop_stored(execution_id, code, result)
+
+
+async def _stop_stored(execution_id: UUID, code: str, result: Result) -> Cancelled:
+    """By its row alone."""
     if await run(end_stored, execution_id, "cancelled", code):
         await announce(execution_id)
         await _stop_latecomer(execution_id, code)
-    return Cancelled(status=str(await run(_status, execution_id)), result=result)
+    return _told(await run(_status, execution_id), result)
+
+
+def _told(status: str | None, result: Result) -> Cancelled:
+    """What ended otherwise in this very moment was not stopped by us (R0.8). Raises execution_not_found for what was deleted."""
+    if status is None:
+        raise TurnError("execution_not_found")
+    return Cancelled(status=status, result=result if status == "cancelled" else "already_finished")
 
 
 async def _stop_latecomer(execution_id: UUID, code: str) -> None:
-    """A worker may have taken the run up in this very moment: it stops, though its end would not be written anyway."""
+    """A process may have taken the run up, or gone on with it, in this very moment: it stops; its end would not be written anyway."""
     if (turn := turns.find(execution_id)) is not None:
         turn.stop(code)
     if settings.REDIS_URL:

@@ -125,7 +125,7 @@ def test_deleting_ends_the_token_and_keeps_what_was_said(site: Server, owner: ht
 def test_what_is_changed_while_it_is_deleted_is_unknown(owner: httpx.Client) -> None:
     """R2.2: whichever comes first."""
     for _ in range(5):
-        route = f"/api/agents/pub-open/public-links/{owner.post('/api/agents/pub-open/public-links', json={}).json()['id']}"
+        route = f"{BASE}/{owner.post(BASE, json={}).json()['id']}"
         with ThreadPoolExecutor(5) as pool:
             changes = [pool.submit(owner.patch, route, json={"name": "New"}) for _ in range(4)]
             deleted = pool.submit(owner.delete, route)
