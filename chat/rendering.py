@@ -80,12 +80,14 @@ class Live:
 class Painting:
     """The texts of one turn while they are written, each a block with a number of its own, as changes of their HTML:
 
-    `{"block", "from", "html": […]}` takes the place of the pieces of that block from number `from` on.
+    `{"block", "from", "html": […]}` takes the place of the pieces of that block from number `from` on. `least_rest_s`: for readers
+    who show by themselves what was not rendered yet.
     """
 
-    __slots__ = ("_next_s", "_open", "_stale", "_texts")
+    __slots__ = ("_least_rest_s", "_next_s", "_open", "_stale", "_texts")
 
-    def __init__(self) -> None:
+    def __init__(self, least_rest_s: float = 0.0) -> None:
+        self._least_rest_s = least_rest_s
         self.clear()
 
     def clear(self) -> None:
@@ -112,7 +114,8 @@ class Painting:
         begun = time.monotonic()
         first, blocks = self._texts[self._open].changed()
         cost_s = time.monotonic() - begun
-        self._stale, self._next_s = False, begun + (min(cost_s * _REST, _LONGEST_REST_S) if cost_s > _CHEAP_S else 0)
+        rest_s = min(cost_s * _REST, _LONGEST_REST_S) if cost_s > _CHEAP_S else 0.0
+        self._stale, self._next_s = False, begun + max(rest_s, self._least_rest_s)
         return [{"block": self._open, "from": first, "html": blocks}]
 
 

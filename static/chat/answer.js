@@ -226,7 +226,7 @@ export class Answer {
     #actions(node, run, others) {
         const bar = made("div", "actions");
         const { acts } = this;
-        if (this.text) bar.append(button("Copy", () => acts.copy(this.text), { name: "bare small", picture: COPY }));
+        if (this.text) bar.append(button("Copy", (event) => acts.copy(this.text, event.currentTarget), { name: "bare small", picture: COPY }));
         const isWhole = node.role === "assistant" && !node.incomplete;
         if (isWhole) bar.append(button("Answer again", () => acts.again(node), { name: "bare small", picture: AGAIN }));
         if (node.role === "assistant") bar.append(this.#thumb("Good answer", 1, UP), this.#thumb("Bad answer", -1, DOWN));

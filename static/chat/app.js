@@ -34,7 +34,7 @@ const conversation = new Conversation({
     },
     began: () => {
         history.replaceState(null, "", address());
-        composer.show(conversation.id);
+        composer.became(conversation.id);
         listed();
     },
     finished: (status) => {
@@ -280,7 +280,7 @@ async function share() {
         act: async (name) => { link = await newLink(agent, name.trim()); },
     });
     if (named === null) return;
-    await ask({ heading: "The link is ready", field: "Address", given: link.url, most: 2000, confirm: "Copy", cancel: "Close", act: (url) => copy(url, null) });
+    await ask({ heading: "The link is ready", field: "Address", given: link.url, lines: 2, most: 2000, confirm: "Copy", cancel: "Close", act: (url) => copy(url, null) });
 }
 
 // A link that works: those of agents that are not shareable are dead from the beginning.

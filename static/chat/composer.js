@@ -90,6 +90,13 @@ export class Composer {
         this.refresh();
     }
 
+    // The conversation is called so from now on; what is being written in it stays.
+    became(key) {
+        sessionStorage.removeItem(this.#key);
+        this.#key = draft(key);
+        this.#keep();
+    }
+
     // What could not be sent before its conversation was left waits there.
     putAside(key, text) {
         sessionStorage.setItem(draft(key), [text, sessionStorage.getItem(draft(key))].filter(Boolean).join("\n\n"));

@@ -81,10 +81,20 @@ export class Conversation {
 
     // What is on its way and has its place in the conversation by now keeps its elements.
     #arrived(one) {
-        const node = [...this.tree.nodes.values()].find((each) => each.role === "user" && (each.id === one.messageId || (one.executionId && each.execution_id === one.executionId)));
+        const said = [...this.tree.nodes.values()].filter(({ role }) => role === "user");
+        const node = said.find(({ id, execution_id: run }) => id === one.messageId || (run && run === one.executionId)) ?? said.find((each) => isIt(one, each.id, each.content));
         if (!node) return false;
+        this.#bind(one, node.execution_id);
         this.questions.set(node.id, one.question);
         return true;
+    }
+
+    // The run of a message that is on its way is known now; what it says belongs to the answer that waits here.
+    #bind(one, executionId) {
+        one.executionId = executionId;
+        const told = this.answers.get(executionId);
+        if (told) one.answer = told;
+        else this.answers.set(executionId, one.answer);
     }
 
     async earlier() {
@@ -125,8 +135,16 @@ export class Conversation {
         if (frame.type === "error" && !frame.execution_id) return this.#refused(frame);
         if (frame.thread_id !== this.id) return undefined;
         if (frame.type === "session" && !frame.execution_id) return this.#told(frame);
-        if (frame.type === "message" && frame.role === "user") return this.refresh();
+        if (frame.type === "message" && frame.role === "user") return this.#said(frame);
         return frame.execution_id ? this.#run(frame) : undefined;
+    }
+
+    // What was said elsewhere, or here over HTTP.
+    #said({ id, content, execution_id: executionId }) {
+        const text = typeof content === "string" ? content : content.filter(({ type }) => type === "text").map((part) => part.text).join("\n\n");
+        const one = this.pending.find((each) => !each.executionId && isIt(each, id, text));
+        if (one) this.#bind(one, executionId);
+        this.refresh();
     }
 
     #told(frame) {
@@ -206,7 +224,7 @@ export class Conversation {
     again(node) {
         const asked = node.role === "user" ? node : this.tree.path().map((step) => step.node).findLast((each) => each.role === "user" && each.id === node.parent_id);
         if (!asked) return;
-        const one = this.#pend({ text: asked.content, files: asked.files ?? [], cut: asked.id });
+        const one = this.#pend({ text: asked.content, files: (asked.files ?? []).filter((file) => file.attachment_id), cut: asked.id });
         const body = node.role === "user" ? { message: asked.content, edit_of: asked.id } : { regenerate_of: node.id };
         this.#post(one, body);
     }
@@ -218,7 +236,7 @@ export class Conversation {
     }
 
     #pend({ text, files, cut }) {
-        const one = { key: crypto.randomUUID?.() ?? String(Math.random()).slice(2), text, files, cut, sent: false };
+        const one = { key: crypto.randomUUID?.() ?? String(Math.random()).slice(2), text, files, cut, known: new Set(this.tree.nodes.keys()) };
         one.question = new Question(this.#acts());
         one.question.show({ text, files });
         one.answer = new Answer(this.agent, this.#acts());
@@ -247,14 +265,13 @@ export class Conversation {
     #accepted(frame) {
         const one = this.pending.find(({ key }) => key === frame.client_message_id);
         if (!one) return;
-        Object.assign(one, { executionId: frame.execution_id, messageId: frame.message_id });
+        one.messageId = frame.message_id;
         if (!this.id) {
             this.id = frame.session_id;
             this.title = one.text.split(/\s+/).join(" ").slice(0, 80);
             this.page.began();
         }
-        if (this.answers.get(frame.execution_id)?.isLive) one.answer = this.answers.get(frame.execution_id);
-        else this.answers.set(frame.execution_id, one.answer);
+        this.#bind(one, frame.execution_id);
         one.answer.hear(frame);
         this.#deliver();
         this.render();
@@ -277,7 +294,7 @@ export class Conversation {
         const where = this.id ? { session_id: this.id } : { new_session: true };
         try {
             const response = await api.request("POST", `/api/agents/${agent.name}/chat`, { ...body, ...where, ...attachments, stream: !isBlocked }, { "idempotency-key": one.key });
-            one.executionId = response.headers.get("x-execution-id");
+            this.#bind(one, response.headers.get("x-execution-id"));
             if (!this.id) {
                 this.id = response.headers.get("x-session-id");
                 this.page.began();
@@ -288,20 +305,13 @@ export class Conversation {
                 one.answer.whole = false;
             } else {
                 response.body.cancel();
-                this.#adopt(one);
             }
-            this.answers.set(one.executionId, one.answer);
             await this.load();
             if (isBlocked) this.page.finished("success");
         } catch (error) {
-            if (isBlocked && this.id) this.refresh();
-            this.#fail(one, error.message);
+            if (this.id) await this.load().catch(() => {});
+            if (this.pending.includes(one)) this.#fail(one, error.message);
         }
-    }
-
-    #adopt(one) {
-        const told = this.answers.get(one.executionId);
-        if (told) one.answer = told;
     }
 
     #fail(one, sentence) {
@@ -382,7 +392,7 @@ export class Conversation {
         const decide = (asked) => this.#decide(asked);
         decide.allows = (approver) => approver !== "manager" || this.agent.can_manage;
         return {
-            copy: (text) => copy(text, document.activeElement),
+            copy,
             again: (node) => this.again(node),
             edit: (node, text, files) => this.edit(node, text, files),
             left: () => {
@@ -427,6 +437,11 @@ export class Conversation {
         if (this.pinned) this.page.scroll.scrollTop = this.page.scroll.scrollHeight;
         this.page.latest.hidden = this.pinned || this.#isNear();
     }
+}
+
+// Whether this is what went out over HTTP, whose answer names it too late.
+function isIt(one, id, text) {
+    return one.overSocket === false && !one.known.has(id) && text === one.text;
 }
 
 function again(others) {

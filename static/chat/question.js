@@ -29,7 +29,7 @@ export class Question {
         if (text) this.column.append(made("p", "bubble", text));
         const bar = made("div", "actions");
         if (others) bar.append(switcher("version", others, this.acts.choose));
-        if (text) bar.append(button("Copy", () => this.acts.copy(text), { name: "bare small", picture: COPY }));
+        if (text) bar.append(button("Copy", (event) => this.acts.copy(text, event.currentTarget), { name: "bare small", picture: COPY }));
         if (node) bar.append(button("Edit", () => this.edit(), { name: "bare small edit", picture: EDIT }));
         this.column.append(bar);
     }

@@ -5,6 +5,7 @@ import * as api from "./api.js";
 
 const FIRST_MS = 500;
 const LONGEST_MS = 30_000;
+const STEADY_MS = 5_000; // a connection that ended earlier is one more try
 const SILENCE_MS = 70_000; // the server pings every 25 s
 const FINAL = [1000, 4403, 4404];
 const TRIES_UNTIL_BLOCKED = 3;
@@ -58,13 +59,11 @@ export class Socket {
         const scheme = location.protocol === "https:" ? "wss" : "ws";
         const query = new URLSearchParams({ mode: "text", reasoning: "true", render: "html", ticket });
         const socket = new WebSocket(`${scheme}://${location.host}/chat?${query}`);
-        let wasOpen = false;
+        let openedAt = 0;
         socket.addEventListener("open", () => {
-            wasOpen = true;
             this.#connecting = false;
             this.#failures = 0;
-            this.#wait = FIRST_MS;
-            this.#heardAt = Date.now();
+            openedAt = this.#heardAt = Date.now();
             this.#become("open");
             this.opened();
         });
@@ -78,7 +77,8 @@ export class Socket {
             this.#socket = null;
             if (code === 4401) api.forget();
             if (FINAL.includes(code)) return this.#become("ended");
-            if (!wasOpen) this.#failures += 1;
+            if (!openedAt) this.#failures += 1;
+            else if (Date.now() - openedAt > STEADY_MS) this.#wait = FIRST_MS;
             this.#lost(this.#failures >= TRIES_UNTIL_BLOCKED ? "blocked" : "offline");
         });
         this.#socket = socket;

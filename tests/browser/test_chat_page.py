@@ -158,6 +158,24 @@ def test_edit_regenerate_and_walk_through_the_branches(page: Browser) -> None:
     page.until(lambda: page.texts(".entry.assistant .body") == ["First.", "Onwards from the first."])
 
 
+@pytest.mark.parametrize(("text", "shown"), [("/demo sleep 1500\n/demo text Late.", "Late."), ("/demo error overloaded", "The model")])
+def test_an_edited_message_stands_there_once(page: Browser, text: str, shown: str) -> None:
+    """Also while its answer, or its refusal, is still to come."""
+    write(page, "/demo text First.")
+    answered(page, 1)
+    press(page, page.the(".entry.user"), "Edit")
+    page.the(".editor textarea").clear()
+    for number, line in enumerate(text.split("\n")):
+        page.the(".editor textarea").send_keys(*([Keys.SHIFT + Keys.ENTER, Keys.NULL] if number else []), line)
+    page.the(".editor textarea").send_keys(Keys.ENTER)
+    page.until(lambda: page.texts(".bubble") == [text])
+    counts = []
+    page.until(lambda: counts.append(len(page.all(".entry"))) or shown in body(page))
+    page.until(lambda: page.all(".entry.assistant .actions"))
+    assert set(counts) == {2}
+    assert len(page.all(".entry")) == 2
+
+
 def test_arrow_up_edits_the_last_message(page: Browser) -> None:
     write(page, "/demo text One.")
     answered(page, 1)

@@ -11,13 +11,16 @@ from chat.events import Batch, Gap, Numbered, ReasoningDelta, RefusalDelta, Text
 from chat.protocols.websocket.codec import Frame, Teller
 from chat.rendering import Painting
 
+LEAST_REST_S = 0.025
+"""A run of thousands of pieces that is told at once, to a page that was reloaded, is rendered a few times only."""
+
 
 class PaintedTeller(Teller):
     """A Teller whose texts can be shown as they are written."""
 
     def __init__(self, *, thread_id: str | None, execution_id: str, reasoning: bool = False, replay: bool = False) -> None:
         super().__init__(thread_id=thread_id, execution_id=execution_id, reasoning=reasoning, replay=replay)
-        self._painting = Painting()
+        self._painting = Painting(LEAST_REST_S)
 
     def tell(self, batch: Batch) -> list[Frame]:
         told = [frame for item in batch for frame in self._with_html(item)]

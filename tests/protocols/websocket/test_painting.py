@@ -1,5 +1,7 @@
 """The frames of our own page: text as HTML beside the chunks, complete before anything else is told."""
 
+import pytest
+
 from chat.events import Gap, Numbered, ReasoningDelta, TextDelta, ToolCalled, TurnEvent
 from chat.protocols.websocket.codec import Body, Teller
 from chat.protocols.websocket.painting import PaintedTeller
@@ -24,7 +26,7 @@ def page(frames: list[Body]) -> dict[int, str]:
 
 
 def test_texts_are_html_block_by_block() -> None:
-    frames = told(TextDelta(1, "**a"), TextDelta(1, "b**\n\n"), TextDelta(1, "<i>"), CALL, TextDelta(2, "`c`"))
+    frames = told(TextDelta(1, "**a"), TextDelta(1, "b**\n\n"), TextDelta(1, "<i>"), CALL, TextDelta(2, "`c`"), CALL)
     assert page(frames) == {1: "<p><strong>ab</strong></p>\n<p>&lt;i&gt;</p>\n", 2: "<p><code>c</code></p>\n"}
 
 
@@ -41,7 +43,15 @@ def test_the_frames_of_everybody_are_among_them_unchanged() -> None:
     assert [frame for frame in told(*events) if frame["type"] != "rendered"] == plain
 
 
+def test_what_is_told_at_once_is_rendered_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is reloaded in the middle of a long answer."""
+    monkeypatch.setattr("chat.rendering.time.monotonic", lambda: 1.0)
+    frames = told(*(TextDelta(1, f"{number} ") for number in range(1000)), CALL)
+    assert len([frame for frame in frames if frame["type"] == "rendered"]) == 2
+    assert page(frames)[1].endswith(" 999</p>\n")
+
+
 def test_what_is_told_anew_is_rendered_anew() -> None:
-    frames = told(TextDelta(1, "old"), Gap(first=1, last=1, restart=True), TextDelta(1, "new"))
+    frames = told(TextDelta(1, "old"), Gap(first=1, last=1, restart=True), TextDelta(1, "new"), CALL)
     last = [frame for frame in frames if frame["type"] == "rendered"][-1]
     assert (last["from"], last["html"]) == (0, ["<p>new</p>\n"])
