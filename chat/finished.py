@@ -5,10 +5,13 @@ twice, and must do the same thing once.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+from django.db import DatabaseError
 
 from chat.models import Execution
 from chat.requests import TurnRequest
@@ -53,7 +56,8 @@ async def _tell(execution_id: UUID) -> None:
     for failure in failures:
         logger.error("the end of run %s is told again later", execution_id, exc_info=failure)
     if not failures:
-        await run(Execution.objects.filter(id=execution_id).update, unreported=None)
+        with contextlib.suppress(DatabaseError):  # the mark stays, and it is told again
+            await run(Execution.objects.filter(id=execution_id).update, unreported=None)
 
 
 async def sweep() -> None:

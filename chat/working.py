@@ -18,8 +18,7 @@ from agents import directory
 from agents.access import Principal, may_use
 from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
-from chat import backlog, process, queued, store, turns
-from chat.backlog import Look, Taken
+from chat import process, queued, store, taking, turns
 from chat.choice import asked_with
 from chat.claims import Waiting
 from chat.endings import end_stored
@@ -29,6 +28,7 @@ from chat.lateend import announce
 from chat.models import Execution
 from chat.requests import SessionRef, TurnRequest, WorkflowCall
 from chat.sessions import ref_of
+from chat.taking import Look, Taken
 from chat.turns import Turn
 
 logger = logging.getLogger("switchboard.working")
@@ -47,7 +47,7 @@ async def work(agent_id: UUID) -> None:
 
 
 async def _next() -> Turn | None:
-    for agent_id in await store.run(backlog.startable, await limits()):
+    for agent_id in await store.run(taking.startable, await limits()):
         turn = await take_up(agent_id)
         if turn is not None:
             return turn
@@ -69,7 +69,7 @@ def _limit(agent: AgentSpec | None) -> int:
 async def take_up(agent_id: UUID) -> Turn | None:
     """The next run of this agent, begun in this process; None when none may start now."""
     limit = _limit((await directory.catalog()).by_id.get(agent_id))
-    taken: Taken | None = await store.write(backlog.take, Look(agent_id=agent_id, limit=limit)) if limit else None
+    taken: Taken | None = await store.write(taking.take, Look(agent_id=agent_id, limit=limit)) if limit else None
     if taken is None:
         return None
     if taken.more:
@@ -137,7 +137,7 @@ async def _refused(row: Execution, error: SwitchboardError) -> None:
 
 
 async def _later(row: Execution, pause_s: float, *, others: bool) -> None:
-    await store.run(backlog.postpone, row.id, datetime.now(UTC) + timedelta(seconds=pause_s), others=others)
+    await store.run(taking.postpone, row.id, datetime.now(UTC) + timedelta(seconds=pause_s), others=others)
     if row.agent_id is not None:
         asyncio.get_running_loop().call_later(pause_s, _look_again, row.agent_id)
 
@@ -154,7 +154,7 @@ _looking: set[asyncio.Task[None]] = set()
 async def come_back(turn: Turn) -> bool:
     """Puts a run back that this process cannot finish; False when it had its last attempt. Without the database its lease lapses."""
     try:
-        back = await store.run(backlog.put_back, turn.execution_id, turn.begin.attempt, turn.log.last_seq)
+        back = await store.run(taking.put_back, turn.execution_id, turn.begin.attempt, turn.log.last_seq)
     except DatabaseError as error:
         logger.error("run %s is left to lapse: %s", turn.execution_id, error)
         return True

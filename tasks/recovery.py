@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from agents.errors import SwitchboardError
-from chat import backlog, finished, queued, recovery, turns, working
+from chat import finished, queued, recovery, taking, turns, working
 from chat.endings import end_stored
 from chat.lateend import announce
 from chat.leases import leases
@@ -45,7 +45,7 @@ def _dead(owners: Sequence[str], lapsed: bool) -> list[Execution]:
 
 async def _put_back(row: Execution) -> None:
     text, last_seq = await recovery.partial(row.id)
-    back = await run(backlog.put_back, row.id, row.attempt_number, last_seq, row.lease_until)
+    back = await run(taking.put_back, row.id, row.attempt_number, last_seq, row.lease_until)
     if back == "not ours":
         return
     if back == "spent" and await run(end_stored, row.id, "failed", "interrupted", text, last_seq):
@@ -71,7 +71,7 @@ def _hopeless() -> list[tuple[UUID, str]]:
 
 async def _announce_again() -> None:
     """One call per agent: whoever takes a run up calls for the next."""
-    for agent_id in await run(backlog.startable, await working.limits()):
+    for agent_id in await run(taking.startable, await working.limits()):
         try:
             await queued.announce(agent_id)
         except SwitchboardError:

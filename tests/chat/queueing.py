@@ -12,12 +12,12 @@ from agents.access import Principal
 from agents.ids import uuid7
 from agents.models import Agent, Provider
 from agents.specs import AgentSpec
-from chat import backlog
-from chat.backlog import Look, Taken
+from chat import backlog, taking
 from chat.models import ChatSession, Execution
 from chat.requests import TaskRequest
 from chat.sessions import ref_of
 from chat.store import Job
+from chat.taking import Look, Taken
 
 
 def agent(name: str = "worker", **fields: Any) -> AgentSpec:
@@ -61,8 +61,8 @@ class Told(Job):
 def take(spec: AgentSpec, limit: int = 10) -> Taken | None:
     """What a worker gets that looks at the queue of the agent."""
     assert spec.id
-    job = Told(backlog.take, Look(agent_id=spec.id, limit=limit))
-    backlog.take([job])
+    job = Told(taking.take, Look(agent_id=spec.id, limit=limit))
+    taking.take([job])
     taken: Taken | None = job.result
     return taken
 

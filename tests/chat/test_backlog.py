@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chat import backlog, process
+from chat import backlog, process, taking
 from chat.errors import TurnError
 from chat.eventlog import ATTEMPT_NUMBERS
 from chat.models import Execution, Message
@@ -73,7 +73,7 @@ def test_the_agent_with_the_fewest_running_is_next() -> None:
         queue(spec)
     take(busy)
     take(full)
-    assert backlog.startable({busy.id: 10, idle.id: 10, full.id: 1}) == [idle.id, busy.id]  # type: ignore[dict-item]
+    assert taking.startable({busy.id: 10, idle.id: 10, full.id: 1}) == [idle.id, busy.id]  # type: ignore[dict-item]
 
 
 def test_the_queue_of_an_agent_is_bounded() -> None:
@@ -120,7 +120,7 @@ def test_a_run_that_is_put_back(fields: dict[str, Any], back: str, after: tuple[
     """AG-32: for its next attempt if it had begun, and only by who has this attempt."""
     row = queue(agent(), max_attempts=3)
     lapse(row, **fields)
-    assert backlog.put_back(row.id, 1, 7) == back
+    assert taking.put_back(row.id, 1, 7) == back
     assert states([row]) == [after]
 
 
@@ -129,7 +129,7 @@ def test_the_next_attempt_begins_anew_and_numbers_its_events_above_all_of_the_la
     row = queue(spec, session=session(spec))
     lapse(row)
     Message.objects.filter(execution_id=row.id).update(position=4)
-    assert backlog.put_back(row.id, 1, 57) == "waits"
+    assert taking.put_back(row.id, 1, 57) == "waits"
     row.refresh_from_db()
     assert (row.started_at, row.lease_until, row.process, row.last_seq) == (None, None, "", 57 + ATTEMPT_NUMBERS)
     assert Message.objects.get(execution_id=row.id).position == WAITING_POSITION
@@ -142,7 +142,7 @@ def test_a_process_that_renewed_its_lease_meanwhile_keeps_its_run() -> None:
     row.refresh_from_db()
     seen = row.lease_until
     Execution.objects.filter(id=row.id).update(lease_until=SOON)
-    assert backlog.put_back(row.id, 1, 0, seen) == "not ours"
+    assert taking.put_back(row.id, 1, 0, seen) == "not ours"
     assert states([row]) == [("running", 1, "")]
 
 
@@ -153,7 +153,7 @@ def test_a_rate_binds_all_runs_of_the_same_caller() -> None:
         queue(spec, who, by=principal(who))
     found = take(spec)
     assert found
-    backlog.postpone(found.row.id, SOON, others=True)
+    taking.postpone(found.row.id, SOON, others=True)
     assert taken(spec) == ["guest"]
 
 
