@@ -14,24 +14,21 @@ STALL_SECONDS = 30
 
 
 class Departure:
-    """A connection's end, told by a server that can say it; others leave each request to wait for it in a task."""
+    """A connection's end, told by a server that can say it; others leave each request to wait for it in a task.
 
-    __slots__ = ("_listeners", "over")
+    One listener, since a connection answers one request at a time.
+    """
+
+    __slots__ = ("listener", "over")
 
     def __init__(self) -> None:
-        self._listeners: set[Callable[[], None]] = set()
+        self.listener: Callable[[], None] | None = None
         self.over = False
-
-    def add(self, listener: Callable[[], None]) -> None:
-        self._listeners.add(listener)
-
-    def discard(self, listener: Callable[[], None]) -> None:
-        self._listeners.discard(listener)
 
     def tell(self) -> None:
         self.over = True
-        for listener in list(self._listeners):
-            listener()
+        if self.listener is not None:
+            self.listener()
 
 
 class Client:
@@ -99,7 +96,7 @@ class Client:
         elif self._departure is not None and self._departure.over:
             self._left()
         elif self._departure is not None:
-            self._departure.add(self._left)
+            self._departure.listener = self._left
         elif self._task is None:
             self._task = asyncio.create_task(self._wait())
 
@@ -116,8 +113,8 @@ class Client:
     def close(self) -> None:
         """Ends the watch. A streamed answer keeps its own watch and closes it at its end."""
         self._on_gone = None
-        if self._departure is not None:
-            self._departure.discard(self._left)
+        if self._departure is not None and self._departure.listener == self._left:
+            self._departure.listener = None
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -10,9 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 _SIZE = re.compile(r"(-?\d+)(KiB|MiB)?\Z")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?\Z")
-_SQLITE = (  # 4 MB of pages a connection: there are about ten, and the system caches the file as well
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-4000; PRAGMA temp_store=MEMORY;PRAGMA wal_autocheckpoint=4000;"
-)
+_SQLITE = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;PRAGMA wal_autocheckpoint=4000;"
 _FACTORS = {None: 1, "KiB": 1024, "MiB": 1024 * 1024}
 
 

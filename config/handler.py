@@ -50,8 +50,9 @@ class WireRequest(ASGIRequest):
         self.route = ""
 
     def forget(self) -> None:
-        """It was answered: what follows, a stream perhaps, needs no more of it than its line in the log."""
+        """It was answered: what follows, a stream perhaps, needs no more of it than its line in the log. Servers hold the same list."""
         self.wire_headers = {}
+        self.scope["headers"].clear()
 
     @cached_property
     def META(self) -> dict[str, Any]:  # type: ignore[override]  # noqa: N802 - Django's name

@@ -57,8 +57,9 @@ class OpenAICompatible:
         reader = AnswerReader()
         try:
             while not reader.done and (data := await _read(body, reader)):
-                data = await body.gathered(data)
-                if deltas := reader.feed(data):
+                deltas = reader.feed(await body.gathered(data))
+                data = b""  # not held while waiting for the next
+                if deltas:
                     body.answered()
                     yield deltas
                 if reader.error:

@@ -110,6 +110,13 @@ def completion(events: Iterable[Numbered], form: Form, metadata: Mapping[str, st
     return whole
 
 
+_HEAD = b',"choices":['
+_DELTA = _HEAD + b'{"index":0,"delta":'
+_CONTENT = _DELTA + b'{"content":'
+_CONTENT_ENDS = (b'},"logprobs":null,"finish_reason":null}]}\n\n', b'},"logprobs":null,"finish_reason":null}],"usage":null}\n\n')
+"""Without and with `stream_options.include_usage`."""
+
+
 class Encoder:
     """Batches of one execution, in order, as SSE frames. One encoder serves one response."""
 
@@ -117,9 +124,8 @@ class Encoder:
 
     def __init__(self, form: Form, include_usage: bool = False) -> None:
         head = {"id": f"chatcmpl-{form.execution_id}", "object": "chat.completion.chunk", "created": form.created_s, "model": form.model}
-        self._head = b"data: " + orjson.dumps({**head, "system_fingerprint": None})[:-1] + b',"choices":['
-        self._open = b',"logprobs":null,"finish_reason":null}]' + (b',"usage":null}\n\n' if include_usage else b"}\n\n")
-        self._content, self._content_end = self._delta + b'{"content":', b"}" + self._open
+        self._content = b"data: " + orjson.dumps({**head, "system_fingerprint": None})[:-1] + _CONTENT
+        self._content_end = _CONTENT_ENDS[include_usage]
         self._form, self._include_usage = form, include_usage
         self._text, self._reasoning = _Blocks(), _Blocks()
         self._sources: list[SourceCited] = []
@@ -127,9 +133,17 @@ class Encoder:
         self._begun = self._ended = False
 
     @property
+    def _head(self) -> bytes:
+        """What chunks begin with; made of the one for texts, so that a waiting encoder holds one."""
+        return self._content.removesuffix(_CONTENT) + _HEAD
+
+    @property
     def _delta(self) -> bytes:
-        """What chunks begin with, but for those of text."""
-        return self._head + b'{"index":0,"delta":'
+        return self._content.removesuffix(_CONTENT) + _DELTA
+
+    @property
+    def _open(self) -> bytes:
+        return self._content_end[1:]
 
     def encode(self, batch: Batch) -> bytes:
         """The frames of `batch`; b"" when nothing of it shows on this wire. Neighbouring texts become one chunk."""
