@@ -47,11 +47,10 @@ class Socket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
         data = self.seen + data
-        if not self.opened.done():
-            if b"\r\n\r\n" in data:
-                assert data.startswith(b"HTTP/1.1 101"), data[:500]
-                self.opened.set_result(None)
-                data = data.partition(b"\r\n\r\n")[2]
+        if not self.opened.done() and b"\r\n\r\n" in data:
+            assert data.startswith(b"HTTP/1.1 101"), data[:500]
+            self.opened.set_result(None)
+            data = data.partition(b"\r\n\r\n")[2]
         for mark, future in list(self.wanted.items()):
             if mark in data and not future.done():
                 future.set_result(None)
@@ -61,7 +60,7 @@ class Socket(asyncio.Protocol):
 
     def send(self, frame: dict[str, Any]) -> None:
         payload = orjson.dumps(frame)
-        assert len(payload) < 126 or len(payload) < 65_536
+        assert len(payload) < 65_536
         size = bytes([0x80 | len(payload)]) if len(payload) < 126 else bytes([0x80 | 126]) + len(payload).to_bytes(2)
         self.transport.write(b"\x81" + size + b"\0\0\0\0" + payload)
 

@@ -35,8 +35,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_bucket", "_faults", "_goodbye", "_jobs", "_tasks", "_warnings", "agent_name", "answers", "began", "credential", "heard_at", "html",
-        "id", "last_threads", "manifest", "outbox", "pinned", "principal", "reasoning", "site", "watches",
+        "_bucket", "_faults", "_goodbye", "_jobs", "_tasks", "_warnings", "agent_name", "answers", "began", "credential", "heard_at",
+        "html", "id", "last_threads", "manifest", "outbox", "pinned", "principal", "reasoning", "site", "watches",
     )  # fmt: skip
 
     def __init__(

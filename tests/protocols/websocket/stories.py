@@ -48,6 +48,7 @@ APPROVAL = PendingApproval(
 REFUND = ToolCalled(call_id="call_9", name="refund", arguments={"order": 1041, "amount": "20.00"})
 REFUNDED = ToolReturned(call_id="call_9", name="refund", ok=False, error="The shop said no.", duration_ms=90)
 WORKFLOW = "wf-report"
+TOO_LONG, TOO_LATE = "The request took longer than 300 seconds.", "The approval was not given in time."
 
 
 def node(node_id: str, status: str, **more: object) -> NodeUpdated:
@@ -77,9 +78,11 @@ STORIES: dict[str, list[TurnEvent]] = {
     ],
     "failed": [
         BEGUN, StepStarted(1), TextDelta(1, "Let me"), LOOKUP,
-        TurnFailed(code="timeout", message="The request took longer than 300 seconds.", status=504, usage=USAGE, duration_ms=300_000, message_id=MESSAGE),
+        TurnFailed(code="timeout", message=TOO_LONG, status=504, usage=USAGE, duration_ms=300_000, message_id=MESSAGE),
     ],
-    "failed_mute": [BEGUN, StepStarted(1), TurnFailed(code="provider_error", message="The model provider returned an error.", status=502, duration_ms=40)],
+    "failed_mute": [
+        BEGUN, StepStarted(1), TurnFailed(code="provider_error", message="The model provider returned an error.", status=502, duration_ms=40),
+    ],
     "stopped": [
         BEGUN, StepStarted(1), TextDelta(1, "On and"), TextDelta(1, " on"),
         TurnCancelled(code="cancelled", message="The run was cancelled.", usage=USAGE, duration_ms=900, message_id=MESSAGE),
@@ -94,7 +97,7 @@ STORIES: dict[str, list[TurnEvent]] = {
     "expired": [
         BEGUN, StepStarted(1), REFUND, ApprovalRequested(approval=APPROVAL),
         TurnPaused(approvals=(APPROVAL,), notice="This step needs approval before it can continue.", usage=USAGE, duration_ms=700),
-        TurnCancelled(code="approval_expired", message="The approval was not given in time.", usage=USAGE, duration_ms=700, message_id=MESSAGE),
+        TurnCancelled(code="approval_expired", message=TOO_LATE, usage=USAGE, duration_ms=700, message_id=MESSAGE),
     ],
     "client_tool": [
         BEGUN, StepStarted(1), ToolCalled(call_id="call_1", name="open_page", arguments={"path": "/"}, awaited=True),
@@ -103,7 +106,8 @@ STORIES: dict[str, list[TurnEvent]] = {
     ],
     "job": [
         BEGUN, JobUpdated(workflow_id=WORKFLOW, status="running", message="Started"),
-        node("fetch", "running"), LogLine(content="12 rows", node_id="fetch", node_name="Fetch"), node("fetch", "completed", result={"rows": 12}),
+        node("fetch", "running"), LogLine(content="12 rows", node_id="fetch", node_name="Fetch"),
+        node("fetch", "completed", result={"rows": 12}),
         node("skip", "completed", skipped=True), *(output(name, value) for name, value in VALUES.items()),
         JobUpdated(workflow_id=WORKFLOW, status="completed", message="Completed in 3.42 seconds", duration_s=3.42,
                    result={name: [value] for name, value in VALUES.items()}),

@@ -128,7 +128,10 @@ def test_the_chunks_of_a_turn_are_its_message(name: str) -> None:
             ["chunk", "tool_call", "approval_request", "session paused", "chunk done", "approval_resolved", "session resumed",
              "tool_result", "chunk", "chunk done", "message", "session finished"],
         ),
-        ("expired", ["tool_call", "approval_request", "session paused", "chunk done", "tool_result", "error", "chunk done", "session finished"]),
+        (
+            "expired",
+            ["tool_call", "approval_request", "session paused", "chunk done", "tool_result", "error", "chunk done", "session finished"],
+        ),
     ],
 )  # fmt: skip
 def test_the_order_of_frames(name: str, order: list[str]) -> None:
