@@ -320,7 +320,8 @@ export class Conversation {
         one.answer.problem(sentence, false, () => {
             this.pending = this.pending.filter((each) => each !== one);
             this.render();
-            this.page.restore(one.text, one.files);
+            if (one.cut) this.page.restore(one.text, one.files);
+            else this.send(one.text, one.files);
         });
         this.page.say(sentence);
         this.page.changed();

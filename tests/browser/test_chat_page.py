@@ -23,6 +23,7 @@ from tests.browser.chatpage import (
     write,
 )
 from tests.conftest import NewServer
+from tests.support import clients
 from tests.support.browser import DESKTOP, PHONE, Browser, resize
 from tests.support.server import Server
 
@@ -41,6 +42,7 @@ agents:
     accept_images: true
     conversation_starters: [/demo text Green and black.]
     tools: [{kind: clock, name: page_clock}]
+  - {name: page-busy, provider: scripted, model: demo, owner: owner, turn_policy: reject}
   - {name: page-careful, provider: scripted, model: demo, owner: owner, tools: [{name: page_clock, requires_approval: true}]}
   - {name: page-named, provider: fake, model: fake, owner: owner}
 """
@@ -112,7 +114,7 @@ def test_stop_ends_the_answer_also_after_a_reload(page: Browser) -> None:
     streaming(page)
     page.refresh()
     ready(page)
-    streaming(page)
+    streaming(page, "word29")
     page.the("#stop").click()
     text = answered(page, 1)
     assert "word29" in text
@@ -243,6 +245,18 @@ def test_a_second_tab_stays_in_step(page: Browser) -> None:
     assert answered(page, 2) == f"{WORDS} the end."
 
 
+def test_what_is_refused_can_be_sent_again(site: Server, page: Browser) -> None:
+    """R8: the agent's policy is `reject`."""
+    sign_in(site, page, path="/?agent=page-busy")
+    write(page, SLOW)
+    streaming(page)
+    write(page, "/demo text Patience.")
+    page.until(lambda: "is running" in body(page))
+    page.until(lambda: not page.all("[aria-busy=true]"))
+    page.the(".body .problem button").click()
+    page.until(lambda: page.texts(".entry.assistant .body") == [f"{WORDS} the end.", "Patience."])
+
+
 def test_renamed_and_deleted_elsewhere(page: Browser) -> None:
     write(page, "/demo text Hello.")
     answered(page, 1)
@@ -280,12 +294,16 @@ def test_a_turn_of_another_wire_appears_live(site: Server, page: Browser) -> Non
     """Issue 4, acceptance 3: the OpenAI wire with X-Conversation-Id goes on here, and the other way round."""
     write(page, "/demo text My name is written.")
     answered(page, 1)
-    headers = {"Authorization": f"Bearer {site.keys['owner']}", "X-Conversation-Id": session_of(page)}
-    asked = {"model": "page", "messages": [{"role": "user", "content": "/demo text From the SDK."}]}
-    done = httpx.post(f"{site.base_url}/v1/chat/completions", json=asked, headers=headers, timeout=30)
-    assert done.status_code == 200, done.text
-    page.until(lambda: answered(page, 2) == "From the SDK.")
-    assert page.texts(".entry.user .bubble") == ["/demo text My name is written.", "/demo text From the SDK."]
+    with clients.sdk(site, default_headers={"X-Conversation-Id": session_of(page)}) as sdk:
+        stream = sdk.chat.completions.create(model="page", messages=[{"role": "user", "content": SLOW}], stream=True)
+        streaming(page)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices) == f"{WORDS} the end."
+        assert answered(page, 2) == f"{WORDS} the end."
+        assert page.texts(".entry.user .bubble")[0] == "/demo text My name is written."
+        write(page, "/demo text Typed here.")
+        answered(page, 3)
+        done = sdk.chat.completions.create(model="page", messages=[{"role": "user", "content": "Which message is this?"}])
+    assert "number 4" in str(done.choices[0].message.content)
 
 
 def test_a_broken_connection_loses_nothing(page: Browser) -> None:
