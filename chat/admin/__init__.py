@@ -1,5 +1,5 @@
-"""The admin pages of conversations, runs, approvals and public links; each module registers its own."""
+"""The admin pages of conversations, runs, approvals, workflows and public links; each module registers its own."""
 
-from chat.admin import approvals, conversations, executions, sharetokens
+from chat.admin import approvals, conversations, executions, sharetokens, workflows
 
-__all__ = ["approvals", "conversations", "executions", "sharetokens"]
+__all__ = ["approvals", "conversations", "executions", "sharetokens", "workflows"]
