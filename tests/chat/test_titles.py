@@ -23,7 +23,7 @@ def title(text: str, end: TurnEvent = FINISHED) -> str:
         ("\n\n# Tea at noon\n\nI chose this because …", "Tea at noon"),
         ("„Tee am Mittag“", "Tee am Mittag"),
         ("  ", ""),
-        ("word " * 40, "word " * 15 + "wor…"),
+        ("word " * 40, "word " * 15 + "word…"),
     ],
 )
 def test_the_first_line_without_ornaments(text: str, given: str) -> None:
