@@ -29,6 +29,11 @@ def test_the_first_start_prints_a_line_that_answers_when_it_is_pasted(first):
     assert '"object":"chat.completion"' in done.stdout
 
 
+def test_the_first_start_says_first_where_the_chat_page_is(first):
+    assert first.lines[0] == f"Chat: {first.base_url}/"
+    assert httpx.get(first.lines[0].removeprefix("Chat: "), follow_redirects=True).status_code == 200
+
+
 def test_the_printed_password_signs_in(first):
     password = re.search(r'as "admin" with the password (\S+)', "\n".join(first.lines))[1]
     answer = httpx.post(f"{first.base_url}/api/token", json={"username": "admin", "password": password})
@@ -84,7 +89,8 @@ def test_a_port_in_use_is_said_in_one_line(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         code, errors = Start(tmp_path, "serve", "--listen", f"127.0.0.1:{port}").refused()
-    assert (code, errors) == (1, f"CommandError: cannot listen on 127.0.0.1:{port}: Address already in use")
+    other = f'make run ARGS="--listen 127.0.0.1:{port + 1}"'
+    assert (code, errors) == (1, f"CommandError: cannot listen on 127.0.0.1:{port}: Address already in use. Another port: {other}")
 
 
 def test_other_machines_are_not_served_without_production_settings(tmp_path):

@@ -39,6 +39,13 @@ def names(base_url, **headers):
     return [model["id"] for model in httpx.get(f"{base_url}/v1/models", headers=headers).json()["data"]]
 
 
+def test_the_example_of_the_readme_is_served(tmp_path):
+    with Start(tmp_path / "data", "serve_chat", "examples/agents.yaml", "--listen", "127.0.0.1:0") as start:
+        base_url = start.ready()
+        assert names(base_url) == ["helper", "timekeeper"]
+        assert ask(base_url, model="helper").status_code == 200
+
+
 def test_success_is_exactly_two_lines_on_stdout(anonymous):
     address = anonymous.base_url.removeprefix("http://")
     assert anonymous.lines == [

@@ -1,5 +1,6 @@
 """`manage.py serve`: the whole site in one process, from an empty directory to a first answer."""
 
+import errno
 import sys
 from argparse import BooleanOptionalAction
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         try:
             bound, address = serving.bind(address)
         except OSError as error:
-            raise CommandError(f"cannot listen on {address}: {error.strerror or error}") from error
+            raise CommandError(cannot_listen(address, error)) from error
         self._introduce(address, starting.apart(starting.first_site))
         serving.run(starting.application(), bound, options["server"], lambda: self._say(f"Listening on {address.url}"))
 
@@ -41,7 +42,8 @@ class Command(BaseCommand):
         """Said once: neither the password nor the key is stored anywhere in plain."""
         if made is None:
             return
-        self._say(f'First start. Sign in at {address.url}/admin/ as "admin" with the password {made.password}')
+        self._say(f"Chat: {address.url}/")
+        self._say(f'First start. Sign in there, or at {address.url}/admin/, as "admin" with the password {made.password}')
         if made.agent:
             body = f'{{"model": "{made.agent}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
             self._say(f"Ask an agent (this key is not shown again either):\n{curl(address, made.key, body)}")
@@ -49,6 +51,13 @@ class Command(BaseCommand):
     def _say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def cannot_listen(address: serving.Address, error: OSError) -> str:
+    """Why, and where a port is taken how to take another one."""
+    said = f"cannot listen on {address}: {error.strerror or error}"
+    other = serving.Address(host=address.host, port=address.port % 65_535 + 1)
+    return f'{said}. Another port: make run ARGS="--listen {other}"' if error.errno == errno.EADDRINUSE else said
 
 
 def curl(address: serving.Address, key: str, body: str) -> str:
