@@ -12,9 +12,10 @@ from agents.access import Principal
 from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
 from chat.choice import asked_with
-from chat.models import ChatSession
+from chat.models import ChatSession, Workflow
 from chat.protocols.agents_api.errors import field_problem
 from chat.views import uuid_for
+from chat.workflows import rows
 from tasks.cron import check_cron, instant, zone_for
 from tasks.managing import id_of
 from tasks.models import Schedule
@@ -34,6 +35,8 @@ COLUMNS: Mapping[str, tuple[str, Any]] = {
     "max_retries": ("max_retries", 0),
     "retry_delay_seconds": ("retry_delay_s", 60),
     "session_id": ("session_id", None),
+    "workflow": ("workflow", None),
+    "params": ("params", None),
 }
 """Field -> its column, and what null sets there."""
 _TIMING = frozenset(("cron_expression", "run_at", "timezone", "enabled"))
@@ -58,8 +61,8 @@ def change(principal: Principal, agent: AgentSpec, schedule_id: UUID, asked: Sch
 
 def schedule_of(agent: AgentSpec, schedule_id: UUID, *, lock: bool = False) -> Schedule:
     """Raises schedule_not_found for an unknown one and for one of another agent alike (AG-46)."""
-    rows = Schedule.objects.select_for_update(of=("self",)) if lock else Schedule.objects.all()
-    schedule = rows.select_related("agent").filter(pk=schedule_id, agent_id=id_of(agent)).first()
+    schedules = Schedule.objects.select_for_update(of=("self",)) if lock else Schedule.objects.all()
+    schedule = schedules.select_related("agent", "workflow").filter(pk=schedule_id, agent_id=id_of(agent)).first()
     if schedule is None:
         raise SwitchboardError("schedule_not_found")
     return schedule
@@ -69,7 +72,7 @@ def _apply(schedule: Schedule, asked: ScheduleChange, principal: Principal, agen
     given = asked.model_fields_set
     for field in given:
         column, cleared = COLUMNS[field]
-        value = getattr(asked, field)
+        value = _workflow(agent, asked.workflow) if field == "workflow" else getattr(asked, field)
         setattr(schedule, column, cleared if value is None else value)
     if asked.session_id is not None:
         schedule.session_id = _own_session(schedule, asked.session_id, principal, agent)
@@ -82,7 +85,8 @@ def _apply(schedule: Schedule, asked: ScheduleChange, principal: Principal, agen
 def check(schedule: Schedule, agent: AgentSpec, now: datetime, given: frozenset[str] | set[str]) -> None:
     """The given fields, by the code that will use them.
 
-    Raises invalid_timezone, invalid_cron, schedule_timeout_exceeds_agent_cap, model_not_allowed or validation_error.
+    Raises invalid_timezone, invalid_cron, schedule_timeout_exceeds_agent_cap, model_not_allowed or validation_error,
+    and for a workflow workflow_not_found or invalid_params.
     """
     zone = zone_for(schedule.timezone)
     if bool(schedule.cron_expression) == (schedule.run_at is not None):
@@ -97,9 +101,33 @@ def check(schedule: Schedule, agent: AgentSpec, now: datetime, given: frozenset[
         raise _over_the_cap(schedule.timeout_s, int(agent.run_timeout_s))
     if "model" in given:
         asked_with(agent, schedule.model)
+    if schedule.workflow is not None or "params" in given:
+        _check_workflow(schedule, given)
     unknown = [name for name in schedule.allowed_tools or () if agent.tool(name) is None]
     if unknown and "allowed_tools" in given:
         raise field_problem("allowed_tools", f"the agent has no tool named {unknown[0][:64]!r}")
+
+
+def _workflow(agent: AgentSpec, name_or_id: str | None) -> Workflow | None:
+    """A workflow of this agent. Raises workflow_not_found."""
+    found = [row for row in rows.listed(id_of(agent)) if name_or_id in (row.name, str(row.pk))] if name_or_id else []
+    if name_or_id and not found:
+        raise SwitchboardError("workflow_not_found")
+    return found[0] if found else None
+
+
+def _check_workflow(schedule: Schedule, given: frozenset[str] | set[str]) -> None:
+    """Its inputs, as it is now. Raises workflow_not_found for one of another agent, invalid_params, or validation_error."""
+    if schedule.workflow is None:
+        if schedule.params:
+            raise field_problem("params", "needs a workflow")
+        return
+    if schedule.workflow.agent_id != schedule.agent_id:
+        raise SwitchboardError("workflow_not_found")
+    if given & {"workflow", "params", "message"}:
+        from chat.workflows import calls  # and YAML: for schedules of workflows
+
+        calls.call_of(schedule.workflow, schedule.params or {}, schedule.message)
 
 
 def replan(schedule: Schedule, now: datetime) -> None:

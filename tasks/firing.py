@@ -16,7 +16,7 @@ from chat import queued
 from chat.errors import TurnError
 from chat.models import ChatSession, Execution
 from chat.queued import Accepted
-from chat.requests import IdempotencyClaim, SessionRef, TaskRequest
+from chat.requests import IdempotencyClaim, SessionRef, TaskRequest, WorkflowCall
 from chat.sessions import ref_of
 from tasks.cron import fire_times, zone_for
 from tasks.models import Firing, Schedule
@@ -41,7 +41,7 @@ def fire(schedule_id: UUID, now: datetime, catalog: directory.Catalog) -> UUID |
 
     Raises invalid_cron or invalid_timezone when its next time cannot be computed (any more).
     """
-    rows = Schedule.objects.select_for_update(of=("self",), skip_locked=True).select_related("agent")
+    rows = Schedule.objects.select_for_update(of=("self",), skip_locked=True).select_related("agent", "workflow")
     schedule = rows.filter(pk=schedule_id, enabled=True, next_run_at__lte=now).first()
     if schedule is None:
         return None
@@ -154,6 +154,7 @@ def task_of(schedule: Schedule, agent: AgentSpec | None, wanted: Wanted) -> Task
         model=schedule.model,
         timeout_s=schedule.timeout_s,
         allowed_tools=None if schedule.allowed_tools is None else tuple(schedule.allowed_tools),
+        workflow=_call(schedule, wanted),
     )
 
 
@@ -175,6 +176,21 @@ def task_for(agent: AgentSpec | None, wanted: Wanted) -> TaskRequest:
         labels=wanted.labels,
         request_id=wanted.request_id,
     )
+
+
+def _call(schedule: Schedule, wanted: Wanted) -> WorkflowCall | None:
+    """The workflow it runs, if it runs one, in its newest version. Raises Skip when that does not take its inputs any more."""
+    workflow = schedule.workflow
+    if workflow is None:
+        return None
+    from chat.workflows import calls  # and a template language: for schedules of workflows
+
+    if not workflow.enabled or not workflow.version:
+        raise Skip("workflow_not_found")
+    try:
+        return calls.call_of(workflow, schedule.params or {}, wanted.text)
+    except TurnError as error:
+        raise Skip(error.code) from error
 
 
 def _session(schedule: Schedule) -> SessionRef | None:
@@ -200,7 +216,7 @@ async def follow_up(execution_id: UUID) -> None:
 @transaction.atomic
 def _followed_up(execution_id: UUID, now: datetime) -> UUID | None:
     """The agent's id when a retry waits. Whoever is told the second time finds the firing gone on, or closed."""
-    rows = Firing.objects.select_for_update(of=("self",)).select_related("schedule__agent")
+    rows = Firing.objects.select_for_update(of=("self",)).select_related("schedule__agent", "schedule__workflow")
     firing = rows.filter(execution_id=execution_id, open=True).first()
     ended = Execution.objects.filter(pk=execution_id).exclude(status__in=_OPEN).first() if firing else None
     if firing is None or ended is None:

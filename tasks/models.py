@@ -11,6 +11,7 @@ from django.utils.timezone import now
 from agents.fields import EncryptedTextField
 from agents.ids import uuid7
 from agents.models import Agent
+from chat.models import Workflow
 from tasks.cron import next_fire, zone_for
 
 
@@ -34,6 +35,15 @@ class Schedule(models.Model):
     max_retries = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(5)])
     retry_delay_s = models.PositiveIntegerField("retry delay (s)", default=60, validators=[MinValueValidator(30), MaxValueValidator(600)])
     session_id = models.UUIDField(null=True, blank=True, help_text="Run inside this conversation of the creator.")
+    workflow = models.ForeignKey(
+        Workflow,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="schedules",
+        help_text="Run this instead of asking the agent.",
+    )
+    params = models.JSONField(null=True, blank=True, help_text="The workflow's named inputs; its message input gets the message.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     last_run_at = models.DateTimeField(null=True, editable=False)
     next_run_at = models.DateTimeField(null=True, editable=False)

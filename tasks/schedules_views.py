@@ -150,7 +150,7 @@ async def _changed(call: Call, name: str, schedule_id: str) -> HttpResponse:
 
 
 def _all(agent: AgentSpec) -> list[Schedule]:
-    return list(Schedule.objects.filter(agent_id=id_of(agent)).order_by("name", "pk"))
+    return list(Schedule.objects.filter(agent_id=id_of(agent)).select_related("workflow").order_by("name", "pk"))
 
 
 def window_of(call: Call) -> int:
@@ -192,6 +192,8 @@ def shown(schedule: Schedule, agent_name: str) -> dict[str, Any]:
         "max_retries": schedule.max_retries,
         "retry_delay_seconds": schedule.retry_delay_s,
         "session_id": _text(schedule.session_id),
+        "workflow": schedule.workflow.name if schedule.workflow else None,
+        "params": schedule.params,
         "created_at": iso(schedule.created_at),
         "updated_at": iso(schedule.updated_at),
         "last_run_at": iso(schedule.last_run_at) if schedule.last_run_at else None,

@@ -47,6 +47,10 @@ class ScheduleChange(Shape):
     max_retries: int | None = Field(default=None, ge=0, le=5)
     retry_delay_seconds: int | None = Field(default=None, ge=30, le=600, description="Doubled with each retry, up to 600.")
     session_id: Text = Field(default=None, max_length=64, description="An own conversation with this agent; null: each run begins anew.")
+    workflow: Text = Field(
+        default=None, max_length=128, description="A workflow of the agent to run, by name or id; null: the agent is asked."
+    )
+    params: dict[str, Any] | None = Field(default=None, description="The workflow's named inputs; `message` is its message input.")
 
 
 class NewSchedule(ScheduleChange):

@@ -1,5 +1,6 @@
 """The form of a schedule: checked by the code that the API checks with."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -10,6 +11,7 @@ from agents import directory
 from agents.admin.base import ModelForm
 from agents.admin.formfields import MONOSPACE, LinesField
 from agents.errors import SwitchboardError
+from tasks.cron import instant, zone_for
 from tasks.editing import COLUMNS, check
 from tasks.models import Schedule
 
@@ -19,6 +21,8 @@ _AT_FAULT = {
     "invalid_timezone": "timezone",
     "schedule_timeout_exceeds_agent_cap": "timeout_s",
     "model_not_allowed": "model",
+    "workflow_not_found": "workflow",
+    "invalid_params": "params",
 }
 
 
@@ -29,7 +33,7 @@ class ScheduleForm(ModelForm[Schedule]):
         model = Schedule
         fields = (
             "agent", "name", "message", "cron_expression", "run_at", "timezone", "enabled", "description",
-            "model", "timeout_s", "allowed_tools", "max_retries", "retry_delay_s",
+            "workflow", "params", "model", "timeout_s", "allowed_tools", "max_retries", "retry_delay_s",
         )  # fmt: skip
         widgets = {
             "message": UnfoldAdminTextareaWidget(attrs={"rows": 6}),
@@ -39,14 +43,31 @@ class ScheduleForm(ModelForm[Schedule]):
             "agent": "Who is asked.",
             "message": "What it is asked, each time.",
             "cron_expression": "Minute, hour, day of month, month, weekday (0, 7: Sunday). <code>0 9 * * 1-5</code>: at nine on workdays.",
-            "run_at": "One moment instead, in the site's time zone.",
-            "timezone": "In which the expression is read, like Europe/Oslo.",
+            "run_at": "One moment instead, in the time zone beside it.",
+            "timezone": "In which the expression and the moment are read, like Europe/Oslo.",
             "enabled": "Off: it runs only when it is triggered.",
+            "workflow": "One of the agent's workflows, run instead of asking it; the message is its message input.",
+            "params": "The workflow's named inputs, as a JSON object.",
             "model": "One of those the agent allows. Empty: the agent's own.",
             "timeout_s": "Empty: the agent's.",
             "max_retries": "How often a failed run is tried again.",
             "retry_delay_s": "The pause before the first retry; doubled with each, up to ten minutes.",
         }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """The moment is shown as it is on the clocks of the schedule's own zone."""
+        super().__init__(*args, **options)
+        self._moment = self.instance.run_at
+        if self._moment is not None:
+            self.initial["run_at"] = self._moment.astimezone(zone_for(self.instance.timezone)).replace(tzinfo=None)
+
+    def clean(self) -> dict[str, Any]:
+        """And read as such, not in the site's zone, as Django's field has it."""
+        cleaned = super().clean() or {}
+        if cleaned.get("run_at") is not None:
+            given = {"run_at", "timezone"} & set(self.changed_data)
+            cleaned["run_at"] = _in_zone(cleaned["run_at"], cleaned.get("timezone", "")) if given else self._moment
+        return cleaned
 
     def clean_allowed_tools(self) -> list[str] | None:
         """An empty box is "all"; only the API can say "none", and that stays."""
@@ -75,8 +96,16 @@ class ScheduleForm(ModelForm[Schedule]):
             self.add_error("run_at", "That is over. Choose a time in the future, or switch the schedule off.")
 
 
+def _in_zone(moment: datetime, name: str) -> datetime:
+    """What was typed, on the clocks of that zone; an unknown zone is told by check()."""
+    try:
+        return instant(timezone.make_naive(moment), zone_for(name))
+    except SwitchboardError:
+        return moment
+
+
 def _column(error: SwitchboardError) -> str:
-    if error.errors:
+    if error.errors and error.code == "validation_error":
         return COLUMNS[error.errors[0]["loc"][1]][0]
     return _AT_FAULT[error.code]
 

@@ -16,7 +16,7 @@ from agents.admin.base import ManagedAdmin, managed_agents, person, shown
 from agents.admin.buttons import button, row_url
 from agents.errors import SwitchboardError
 from chat.admin import facts
-from chat.models import Execution
+from chat.models import Execution, Workflow
 from tasks import webhooks
 from tasks.admin.scheduleform import ScheduleForm
 from tasks.analytics import analytics
@@ -37,6 +37,7 @@ class ScheduleAdmin(ManagedAdmin[Schedule]):
     change_form_outer_before_template = "admin/tasks/schedule/status.html"
     fieldsets = (
         (None, {"fields": (("name", "agent"), "message", ("cron_expression", "timezone"), ("run_at", "enabled"), "description")}),
+        ("What it runs", {"fields": (("workflow", "params"),)}),
         ("How it runs", {"fields": (("model", "timeout_s"), "allowed_tools")}),
         ("When it fails", {"fields": (("max_retries", "retry_delay_s"),)}),
     )
@@ -54,6 +55,8 @@ class ScheduleAdmin(ManagedAdmin[Schedule]):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if db_field.name == "agent":
             options["queryset"] = managed_agents(person(request))
+        if db_field.name == "workflow":
+            options["queryset"] = Workflow.objects.filter(agent__in=managed_agents(person(request)).values("pk"))
         return super().formfield_for_foreignkey(db_field, request, **options)
 
     def get_urls(self) -> list[URLPattern]:

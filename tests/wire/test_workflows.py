@@ -372,6 +372,37 @@ def test_a_key_runs_it_once(owner: httpx.Client) -> None:
     assert post(owner, "plain", params={"month": "n"}, headers=headers).json()["code"] == "idempotency_key_reused"
 
 
+def test_a_schedule_runs_a_workflow(owner: httpx.Client) -> None:
+    """AG-41: its message is the message input, its params the named ones."""
+    plan = {
+        "name": "Monthly",
+        "cron_expression": "0 9 1 * *",
+        "message": "How was it?",
+        "workflow": "plain",
+        "params": {"month": "2026-10"},
+    }
+    answer = owner.post("/api/agents/flow/schedules", json=plan)
+    assert answer.status_code == 201, answer.text
+    schedule = answer.json()
+    assert (schedule["workflow"], schedule["params"]) == ("plain", {"month": "2026-10"})
+    triggered = owner.post(f"/api/agents/flow/schedules/{schedule['id']}/trigger").json()
+    found = ended(owner, triggered["execution_id"])
+    assert (found["status"], found["trigger"], found["response"]) == ("success", "schedule", "Sales rose. (2026-10)\n\nHow was it?")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"workflow": "gone"}, "workflow_not_found"),
+        ({"workflow": "plain"}, "invalid_params"),
+        ({"params": {"month": "m"}}, "validation_error"),
+    ],
+)
+def test_a_schedule_that_cannot_run_its_workflow_is_refused(owner: httpx.Client, fields: dict[str, Any], code: str) -> None:
+    plan = {"name": "Monthly", "cron_expression": "0 9 1 * *", "message": "m", **fields}
+    assert owner.post("/api/agents/flow/schedules", json=plan).json()["code"] == code
+
+
 def test_a_run_is_told_from_storage_as_it_was(owner: httpx.Client) -> None:
     """R7.4: the process that ran it has forgotten it."""
     found = ran(owner, "branch", params={"n": 1})
