@@ -132,6 +132,6 @@ def _placed(session: ChatSession, execution_id: UUID, status: str, in_history: b
     user = Message.objects.filter(execution_id=execution_id, role="user").first()
     if user is None:
         return session.next_position
-    position = user.position if user.position != WAITING_POSITION else session.next_position
+    position = user.position if user.position != WAITING_POSITION else records.next_place(session.id)
     Message.objects.filter(id=user.id).update(status=status, position=position, in_history=in_history)
     return position

@@ -145,8 +145,20 @@ def _sessions(refs: Sequence[SessionRef | None], *, begun: bool = False) -> dict
     if not ids:
         return {}
     where = f"id IN ({', '.join(['%s'] * len(ids))})"
-    columns = ("id", "version", "next_position", "message_count", "paused_execution_id", "status")
+    columns = ("id", "version", _NEXT_PLACE, "message_count", "paused_execution_id", "status")
     return {row[0]: row for row in sql.select(ChatSession, columns, where, sql.adapted_ids(ids))}
+
+
+_NEXT_PLACE = f"""(COALESCE(
+    (SELECT MAX(position) + 2 FROM chat_message WHERE session_id = chat_chatsession.id AND position >= next_position
+        AND position < {WAITING_POSITION}),
+    next_position))"""  # noqa: S608 - a number of ours
+"""Of a turn whose process died only the question is there, at `next_position`: its answer is still to get the place after that."""
+
+
+def next_place(session_id: UUID) -> int:
+    """Where the next turn of a conversation is to stand."""
+    return int(sql.select(ChatSession, (_NEXT_PLACE,), "id = %s", sql.adapted_ids([session_id]))[0][0])
 
 
 def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *, enters: bool) -> Began:

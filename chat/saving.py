@@ -13,7 +13,7 @@ from django.db.models import F
 
 from agents import directory
 from agents.ids import uuid7
-from chat import current, sessions
+from chat import current, records, sessions
 from chat.claims import Claim, Entered
 from chat.errors import TurnError
 from chat.leases import leases
@@ -82,9 +82,10 @@ def _append(row: Execution, session: SessionRef) -> UUID | None:
     state = ChatSession.objects.select_for_update().filter(id=session.id).first()
     if state is None:
         return None
-    Message.objects.bulk_create(_messages(row, session.id, state.next_position))
+    place = records.next_place(session.id)
+    Message.objects.bulk_create(_messages(row, session.id, place))
     ChatSession.objects.filter(id=session.id).update(
-        version=F("version") + 1, next_position=state.next_position + 2, message_count=F("message_count") + 2,
+        version=F("version") + 1, next_position=place + 2, message_count=F("message_count") + 2,
         input_tokens=F("input_tokens") + row.input_tokens, output_tokens=F("output_tokens") + row.output_tokens,
         cost_usd=F("cost_usd") + (row.cost_usd or Decimal(0)), last_message_at=datetime.now(UTC),
     )  # fmt: skip

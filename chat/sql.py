@@ -39,7 +39,10 @@ def _portions(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]
 
 
 def select(model: type[Model], columns: Sequence[str], where: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Rows as tuples; UUIDs, times and JSON converted back. `parameters` are adapted already (see adapted_ids)."""
+    """Rows as tuples; UUIDs, times and JSON converted back. `parameters` are adapted already (see adapted_ids).
+
+    `columns`: names of fields, or SQL in brackets.
+    """
     sql, converters = _select(connection.vendor, model, tuple(columns), where)
     with _cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -141,7 +144,7 @@ def _field(model: type[Model], name: str) -> Any:
 
 
 def _column(model: type[Model], name: str) -> str:
-    return str(model._meta.get_field(name).column)  # type: ignore[union-attr]  # concrete fields only
+    return name if name.startswith("(") else str(model._meta.get_field(name).column)  # type: ignore[union-attr]  # concrete fields only
 
 
 def _mark(vendor: str, model: type[Model], name: str) -> str:
@@ -162,6 +165,8 @@ def _adapter(vendor: str, model: type[Model], name: str) -> Adapt | None:
 
 
 def _converter(vendor: str, model: type[Model], name: str) -> Adapt | None:
+    if name.startswith("("):
+        return None
     field = _field(model, name)
     if isinstance(field, JSONField):
         return orjson.loads

@@ -1,5 +1,6 @@
 """Ends by the row (R9.1), and what is left of an end that the database refuses."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -31,11 +32,11 @@ def request(**rest: Any) -> TurnRequest:
     return TurnRequest(**{**values, "session": session, **rest})
 
 
-async def begun(wanted: TurnRequest) -> records.Begin:
-    """A run of the owner's that began."""
+async def begun(wanted: TurnRequest, *, queued: bool = False) -> records.Begin:
+    """A run of the owner's that began, or waits."""
     value = records.Begin(
         execution_id=uuid7(), message_id=uuid7(), request=wanted, process="here", created_at=datetime.now(UTC),
-        catalog_counter=await store.run(records._counter),
+        catalog_counter=await store.run(records.catalog_counter), queued=queued,
     )  # fmt: skip
     assert (await store.write(records.begin, value)).admitted
     return value
@@ -122,6 +123,25 @@ async def test_a_run_that_died_keeps_its_text_and_its_question() -> None:
     assert row.session is not None
     assert row.session.message_count == 2
     assert not await store.run(end_stored, begin.execution_id, "failed", "interrupted"), "R0.8: once"
+
+
+async def test_a_run_that_died_ends_where_it_began_though_another_turn_came_after_it() -> None:
+    """R9.1: its lock lapses before its row does, so that another turn may be over first."""
+    dead = await begun(request())
+    assert dead.request.session
+    after = await begun(request(session=replace(dead.request.session, is_new=False), parts=({"type": "text", "text": "Hello again?"},)))
+    waited = await begun(request(session=replace(dead.request.session, is_new=False)), queued=True)
+    assert await store.write(records.finish, end(after, "Hello!", position=2))
+    assert await store.run(end_stored, waited.execution_id, "cancelled", "cancelled")
+    assert await store.run(end_stored, dead.execution_id, "failed", "interrupted", "So far", 7)
+    assert await messages_of(await row_of(dead.execution_id)) == [
+        ("user", "Hello?", "failed", False), ("assistant", "So far", "failed", True),
+        ("user", "Hello again?", "done", False), ("assistant", "Hello!", "done", False),
+        ("user", "Hello?", "cancelled", False),
+    ]  # fmt: skip
+    await begun(request(session=replace(dead.request.session, is_new=False)))
+    places = Message.objects.filter(session_id=dead.request.session.id).order_by("position")
+    assert await store.run(lambda: list(places.values_list("position", flat=True))) == [0, 1, 2, 3, 4, 6]
 
 
 async def gone_on(begin: records.Begin) -> None:
