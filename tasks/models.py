@@ -39,7 +39,7 @@ class Schedule(models.Model):
         Workflow,
         null=True,
         blank=True,
-        on_delete=models.PROTECT,
+        on_delete=models.RESTRICT,
         related_name="schedules",
         help_text="Run this instead of asking the agent.",
     )
