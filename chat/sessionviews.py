@@ -33,13 +33,20 @@ def session_view(row: ChatSession, *, context_window: int) -> dict[str, Any]:
         "started_at": iso(row.created_at),
         "last_message_at": iso(row.last_message_at),
         "message_count": row.message_count,
-        "total_cost": float(row.cost_usd),
+        "total_cost": cost_of(row),
         "total_context_used": row.context_tokens,
         "total_context_max": context_window,
         "status": row.status,
         "title": row.title,
         "wire": row.wire,
     }
+
+
+def cost_of(session: ChatSession) -> float | None:
+    """What its runs cost in US dollars; None when it used tokens and none of them had a known price (R0.3: never 0 for unknown)."""
+    if not session.cost_usd and (session.input_tokens or session.output_tokens):
+        return None
+    return float(session.cost_usd)
 
 
 def message_view(row: Message, session: ChatSession, runs: Runs) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from agents.admin.buttons import row_url
 from agents.models import Agent
 from chat.admin import facts
 from chat.models import Approval, Execution
+from tasks.cron import zone_for
+from tasks.models import Schedule
 
 DAYS = 14
 _LATE = timedelta(seconds=30)
@@ -137,10 +139,20 @@ def _queue(is_admin: bool, agents: list[Agent]) -> dict[str, Any]:
     return {
         "depth": waits["depth"],
         "running": running,
+        "due": "" if waits["oldest"] else _next_due(is_admin, agents),
         "oldest": facts.duration(round(waited.total_seconds() * 1000)) if waits["oldest"] else "",
         "is_stuck": waited > _LATE and not running,
         "url": f"{reverse('admin:chat_execution_changelist')}?status__exact=queued",
     }
+
+
+def _next_due(is_admin: bool, agents: list[Agent]) -> str:
+    """The schedule that runs next, and when, in its own zone."""
+    coming = Schedule.objects.filter(enabled=True, next_run_at__isnull=False).order_by("next_run_at")
+    found = (coming if is_admin else coming.filter(agent__in=agents)).first()
+    if found is None or found.next_run_at is None:
+        return ""
+    return f"next {found.name}, {found.next_run_at.astimezone(zone_for(found.timezone)):%Y-%m-%d %H:%M} {found.timezone}"
 
 
 def _try_it(request: HttpRequest, agents: list[Agent]) -> str:

@@ -1,7 +1,10 @@
 """The start and the end of a process that runs turns: a web server or a worker."""
 
 import gc
+import logging
 from collections.abc import Awaitable, Callable
+
+from django.conf import settings
 
 from agents import directory
 from agents.providers import http
@@ -9,6 +12,7 @@ from chat import eventship, housekeeping, process, sessionbell, turns
 from chat.leases import leases
 from chat.redis import close as close_redis
 
+logger = logging.getLogger("switchboard.lifetime")
 _GC_THRESHOLDS = (5_000, 20, 1000)
 """Turns make few cycles; Python's own thresholds look through hundreds of thousands of live events many times a second."""
 
@@ -24,6 +28,8 @@ async def startup() -> None:
 
 async def shutdown(close_sockets: Callable[[], Awaitable[None]] | None = None) -> None:
     """No new runs; running ones end, or wait for another process; who watched them has seen that; connections are closed."""
+    if turns.live:
+        logger.info("waiting up to %s s for %s runs to end; a second signal ends at once", settings.SHUTDOWN_SECONDS, len(turns.live))
     await turns.shutdown()
     if close_sockets is not None:
         await close_sockets()

@@ -39,7 +39,14 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "People": {"auth.user": "person", "auth.group": "group"},
 }
-HIDDEN = frozenset(("agents.agentversion", "token_blacklist.blacklistedtoken", "token_blacklist.outstandingtoken"))
+HIDDEN = frozenset(
+    (
+        "agents.agentversion", "token_blacklist.blacklistedtoken", "token_blacklist.outstandingtoken",
+        "django_celery_beat.clockedschedule", "django_celery_beat.crontabschedule", "django_celery_beat.intervalschedule",
+        "django_celery_beat.periodictask", "django_celery_beat.solarschedule",
+    )
+)  # fmt: skip
+"""Tables of libraries, which nobody edits by hand."""
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

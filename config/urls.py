@@ -1,5 +1,6 @@
 """All routes of the site: a room's own urls, and what belongs to no room. Canonical paths carry no trailing slash (R0.1)."""
 
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, path
 from django.urls.resolvers import RoutePattern
 from django.views.generic import RedirectView
@@ -17,6 +18,7 @@ from tasks.urls import urlpatterns as tasks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *page,
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}public/icon.svg")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     URLResolver(RoutePattern("admin/"), "config.adminurls", app_name="admin", namespace="admin"),  # by name: imported when asked for
     *openai,

@@ -78,7 +78,9 @@ def test_links_of_the_readme_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("snippet", re.findall(r"```python\n(.*?)```", (ROOT / "docs/websocket.md").read_text(), re.DOTALL), ids=("json", "msgpack"))
+@pytest.mark.parametrize(
+    "snippet", re.findall(r"```python\n(.*?)```", (ROOT / "docs/websocket.md").read_text(), re.DOTALL), ids=("json", "msgpack")
+)
 def test_the_clients_of_the_websocket_guide_print_an_answer(snippet, shell):
     done = subprocess.run([sys.executable, "-c", snippet], env=shell, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

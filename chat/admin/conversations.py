@@ -18,6 +18,7 @@ from chat.admin import facts
 from chat.admin.filters import DaysFilter, with_id
 from chat.admin.parts import blocks_of
 from chat.models import ChatSession, Message
+from chat.sessionviews import cost_of
 
 MESSAGE_COLOURS = {"done": "success", "failed": "danger", "cancelled": "warning", "pending": "info"}
 MAX_SHOWN = 200
@@ -47,7 +48,7 @@ class ChatSessionAdmin(ReadOnly[ChatSession], ManagedAdmin[ChatSession]):
             "facts": [
                 ("Messages", f"{session.message_count:,}"),
                 ("Tokens in → out", facts.tokens(session.input_tokens, session.output_tokens)),
-                ("Cost", facts.money(session.cost_usd)),
+                ("Cost", facts.money(cost_of(session))),
                 ("Context now", f"{session.context_tokens:,} tokens"),
             ],
             "transcript": [{"message": message, "blocks": blocks_of(message.parts)} for message in reversed(newest)],
@@ -69,7 +70,7 @@ class ChatSessionAdmin(ReadOnly[ChatSession], ManagedAdmin[ChatSession]):
 
     @shown("cost", ordering="cost_usd")
     def cost(self, session: ChatSession) -> str:
-        return facts.money(session.cost_usd)
+        return facts.money(cost_of(session))
 
 
 @admin.register(Message)

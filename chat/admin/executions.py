@@ -1,5 +1,6 @@
 """Runs: what was asked, what came of it, how long it took and what it cost. Managers may stop one that still goes."""
 
+from datetime import datetime
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -7,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern
+from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.paginator import InfinitePaginator
 
@@ -73,6 +75,7 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
             "usage": facts.usage_lines(run.usage),
             "context": f"{run.context_tokens:,} of {run.context_window:,} tokens" if run.context_window else "",
             "steps": steps_of(run),
+            "moments": [_moment(moment) for moment in (run.queued_at, run.started_at, run.completed_at)],
             "approvals": run.approvals.select_related("decided_by").order_by("created_at"),
             "stop_url": row_url(run, "stop") if run.status in OPEN else "",
         }
@@ -103,6 +106,11 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
     @shown("first token", ordering="first_token_ms")
     def first_token(self, run: Execution) -> str:
         return facts.duration(run.first_token_ms)
+
+
+def _moment(moment: datetime | None) -> str:
+    """To the millisecond, in the site's time zone; Django's date filter has no letter for that."""
+    return facts.UNKNOWN if moment is None else timezone.localtime(moment).isoformat(" ", "milliseconds")[11:23]
 
 
 def _facts(run: Execution) -> list[tuple[str, str]]:

@@ -19,7 +19,22 @@ from chat.models import Execution
 from tasks import sending
 from tasks.models import Delivery, Endpoint
 
-STATUSES = (("success", "success"), ("failed", "failed"), ("cancelled", "cancelled"))
+STATUSES = (("success", "Succeeded"), ("failed", "Failed"), ("cancelled", "Cancelled"))
+_TRIGGER_NAMES = {
+    "chat": "Chat messages",
+    "task": "Background tasks",
+    "schedule": "Schedules",
+    "public": "Public links",
+    "paid": "Paid calls",
+    "voice": "Voice calls",
+    "workflow": "Workflows",
+    "webhook": "Webhooks",
+    "mcp": "MCP clients",
+}
+TRIGGERS = tuple((trigger.value, _TRIGGER_NAMES.get(trigger.value, trigger.label)) for trigger in Execution.Trigger)
+_BLOCKED = (
+    "This address is private, or not one of http(s). The setting ALLOW_PRIVATE_ADDRESSES names the private hosts and networks that may be."
+)
 
 
 class EndpointForm(ModelForm[Endpoint]):
@@ -32,7 +47,7 @@ class EndpointForm(ModelForm[Endpoint]):
     )
     triggers = forms.MultipleChoiceField(
         label="Started by",
-        choices=Execution.Trigger.choices,
+        choices=TRIGGERS,
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
         help_text="None chosen: whatever started them.",
@@ -53,7 +68,7 @@ class EndpointForm(ModelForm[Endpoint]):
         try:
             net.check_url(url)
         except net.FetchError as error:
-            raise ValidationError(str(error)) from error
+            raise ValidationError(_BLOCKED) from error
         return url
 
 

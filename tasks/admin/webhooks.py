@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
 
@@ -73,6 +74,11 @@ class WebhookAdmin(ManagedAdmin[Webhook]):
         made = webhooks.mint(obj.agent_id, obj.schedule, person(request).pk)
         Webhook.objects.filter(pk=made.pk).update(enabled=obj.enabled)
         obj.pk, obj.token = made.pk, made.token
+
+    def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None) -> HttpResponse:
+        """To the page that shows its address."""
+        listed = super().response_add(request, obj, post_url_continue)
+        return listed if "_addanother" in request.POST else redirect(row_url(obj))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> Any:
         webhook: Webhook | None = options.get("obj")

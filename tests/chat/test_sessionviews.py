@@ -1,5 +1,6 @@
 """Messages as objects (AG-17, AG-22): what is shown of each part, and of what a model refused."""
 
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -7,7 +8,7 @@ import pytest
 
 from chat.branches import ROOT
 from chat.models import ChatSession, Execution, Message
-from chat.sessionviews import branched_views, files, message_view, tool_calls
+from chat.sessionviews import branched_views, cost_of, files, message_view, tool_calls
 
 SESSION = ChatSession(agent_name="analyst", namespace="user:7")
 CALL = {"type": "tool", "call_id": "srv_1", "name": "web_search", "arguments": {"q": "latest"}, "client": False}
@@ -74,3 +75,11 @@ def test_parents_in_and_between_branches() -> None:
     anew.parent_id, branch.parent_id = ROOT, first.id
     shown = branched_views([second, anew, branch], first, SESSION, {})
     assert [view["parent_id"] for view in shown] == [str(first.id), None, str(first.id)]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cost_usd", "shown"), [(0, 0, 0.0), (91, 0, None), (91, "0.001310", 0.00131)], ids=["nothing yet", "no price", "priced"]
+)
+def test_a_cost_that_nobody_knows_is_null(tokens: int, cost_usd: str | int, shown: float | None) -> None:
+    """R0.3: null when unknown, never 0."""
+    assert cost_of(ChatSession(output_tokens=tokens, cost_usd=Decimal(cost_usd))) == shown

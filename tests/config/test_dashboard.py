@@ -9,6 +9,7 @@ from django.test import Client
 
 from agents.models import Agent
 from chat.models import Execution
+from tasks.models import Schedule
 from tests.chat.queueing import agent, queue, take
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +35,15 @@ def wait_since(seconds: int) -> None:
 
 def test_an_empty_queue(admin: User) -> None:
     assert row(admin) == "0 waiting 0 running none is due"
+
+
+def test_the_next_schedule_is_named_with_its_time(admin: User) -> None:
+    spec = agent()
+    fixed = {"message": "?", "cron_expression": "0 9 5 * *", "timezone": "Europe/Oslo"}
+    for name, month in (("Later", 3), ("Report", 1)):
+        due = datetime(2100, month, 5, 8, tzinfo=UTC)
+        Schedule.objects.create(agent_id=spec.id, name=name, next_run_at=due, **fixed)
+    assert row(admin) == "0 waiting 0 running none is due; next Report, 2100-01-05 09:00 Europe/Oslo"
 
 
 def test_what_waits_and_what_runs(admin: User) -> None:

@@ -31,3 +31,18 @@ def test_what_is_nowhere_is_json(any_server: Server, path: str, method: str) -> 
         answer = client.request(method, path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
     assert answer.json() == {"detail": "Not found", "code": "not_found", "request_id": answer.headers["x-request-id"]}
+
+
+@pytest.mark.live
+def test_a_page_that_is_not_there_is_a_page(any_server: Server) -> None:
+    with http(any_server, None) as client:
+        answer = client.get("/static/nope", headers={"x-request-id": "page-404"})
+        icon = client.get("/favicon.ico", follow_redirects=True)
+    assert (answer.status_code, answer.headers["content-type"], answer.headers["x-request-id"]) == (
+        404,
+        "text/html; charset=utf-8",
+        "page-404",
+    )
+    assert "There is nothing here" in answer.text
+    assert (icon.status_code, icon.headers["content-type"]) == (200, "image/svg+xml")
+    assert '"request_id":"page-404"' in any_server.log

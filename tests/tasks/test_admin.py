@@ -173,3 +173,21 @@ def test_a_webhook_is_switched_off(owners: Client, schedule: Schedule, agent: Ag
     submit(owners, row_url(webhook), "webhook_form", enabled=None)
     found = Webhook.objects.get()
     assert (found.enabled, found.token) == (False, webhook.token)
+
+
+def test_one_moment_is_on_the_clocks_of_the_schedules_own_zone(owners: Client, agent: Agent) -> None:
+    """Not on those of the site; and it is shown as it was typed."""
+    fields = {**FIELDS, "cron_expression": "", "timezone": "America/New_York", "run_at_0": "2100-01-05", "run_at_1": "09:00:00"}
+    submit(owners, ADD, "schedule_form", agent=str(agent.pk), **fields)
+    made = Schedule.objects.get()
+    assert made.run_at is not None
+    assert made.run_at.isoformat() == "2100-01-05T14:00:00+00:00"
+    assert 'value="09:00:00"' in owners.get(row_url(made)).content.decode()
+    submit(owners, row_url(made), "schedule_form", timezone="Europe/Oslo")
+    made.refresh_from_db()
+    assert made.run_at.isoformat() == "2100-01-05T08:00:00+00:00"
+
+
+def test_a_new_webhook_leads_to_the_page_with_its_address(owners: Client, agent: Agent) -> None:
+    page = submit(owners, "/admin/tasks/webhook/add/", "webhook_form", agent=str(agent.pk))
+    assert f"/api/webhooks/{Webhook.objects.get().token}" in page.content.decode()

@@ -202,7 +202,7 @@ def test_a_session_with_its_messages(owner: httpx.Client) -> None:
     assert list(shown["session"]) == SESSION.split()
     assert shown["session"] | {"id": 0, "started_at": 0, "last_message_at": 0, "user_id": 0} == {
         "id": 0, "agent_name": "chatter", "user_id": 0, "user_email": "owner@example.com", "started_at": 0, "last_message_at": 0,
-        "message_count": 2, "total_cost": 0.0, "total_context_used": 412, "total_context_max": 128000, "status": "active",
+        "message_count": 2, "total_cost": None, "total_context_used": 412, "total_context_max": 128000, "status": "active",
         "title": "What changed?", "wire": "agents",
     }  # fmt: skip
     question, answer = shown["messages"]

@@ -55,17 +55,32 @@ def test_access_and_refresh_tokens_are_not_mixed_up(nobody: httpx.Client) -> Non
 
 
 def test_every_refusal_is_the_same(nobody: httpx.Client) -> None:
-    """R1.8: wrong password, unknown user, forged token: one text."""
+    """R1.8: wrong password and unknown user: one text."""
     nobody.headers["x-request-id"] = "same"
     tried = [
         nobody.post("/api/token", json={**OWNER, "password": "wrong"}),
         nobody.post("/api/token", json={**OWNER, "username": "nobody"}),
-        nobody.post("/api/token/verify", json={"token": "a.b.c"}),
-        nobody.post("/api/token/refresh", json={"refresh": "x"}),
     ]
     assert {(answer.status_code, answer.headers["www-authenticate"], answer.content) for answer in tried} == {
         (401, "Bearer", b'{"detail":"missing or invalid bearer token","code":"invalid_credentials","request_id":"same"}')
     }
+
+
+def test_a_wrong_token_of_the_body_is_named_in_one_text_for_every_cause(nobody: httpx.Client) -> None:
+    used = nobody.post("/api/token", json=OWNER).json()["refresh"]
+    nobody.post("/api/token/refresh", json={"refresh": used})
+    for path in ("/api/token/refresh", "/api/token/blacklist"):
+        refused = [nobody.post(path, json={"refresh": token}) for token in (used, "x", "a.b.c")]
+        assert {answer.status_code for answer in refused} == {401}
+        assert {answer.headers["www-authenticate"] for answer in refused} == {"Bearer"}
+        assert {answer.json()["detail"] for answer in refused} == {
+            "The refresh token in the body is wrong, expired, revoked or was used before."
+        }
+    checked = nobody.post("/api/token/verify", json={"token": used})
+    assert (checked.json()["code"], checked.json()["detail"]) == (
+        "invalid_credentials",
+        "The token in the body is wrong, expired or revoked.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from agents.specs import AgentSpec
 from chat.events import Numbered, TurnEvent, TurnStarted, Usage
 from chat.models import ChatSession, Execution, Message
 from chat.replay import events_of
-from chat.sessionviews import tool_calls
+from chat.sessionviews import cost_of, tool_calls
 from chat.streamjson import lines
 from chat.times import iso
 
@@ -91,16 +91,16 @@ def _session(row: Execution, again: bool) -> dict[str, Any]:
     }
 
 
-def _sums(session: ChatSession | None) -> tuple[float, int]:
-    return (float(session.cost_usd), session.message_count) if session else (0.0, 0)
+def _sums(session: ChatSession | None) -> tuple[float | None, int]:
+    return (cost_of(session), session.message_count) if session else (0.0, 0)
 
 
-def _sums_then(row: Execution) -> tuple[float, int]:
+def _sums_then(row: Execution) -> tuple[float | None, int]:
     """Cost and messages of the conversation when this run ended."""
     ended = Execution.objects.filter(session_id=row.session_id, completed_at__lte=row.completed_at)
-    cost = ended.aggregate(total=Sum("cost_usd"))["total"] or 0
+    cost = ended.aggregate(total=Sum("cost_usd"))["total"]
     brought = Q(execution_id__isnull=True) | Q(execution_id__in=ended.values("id"))
-    return round(float(cost), 6), Message.objects.filter(brought, session_id=row.session_id).count()
+    return None if cost is None else round(float(cost), 6), Message.objects.filter(brought, session_id=row.session_id).count()
 
 
 def simplified(parts: Sequence[Any], started_at: datetime) -> list[dict[str, Any]]:

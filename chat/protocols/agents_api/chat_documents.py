@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from chat import documents
-from chat.documents import EXECUTION_ID, SESSION_ID, SSE, properties
+from chat.documents import EXECUTION_ID, SESSION_ID, SSE, nullable, properties
 from chat.protocols.agents_api.chat_requests import ChatRequest
 
 TAG = "agents: chat"
@@ -64,7 +64,7 @@ ANSWER: dict[str, Any] = {
         ),
         "metadata": {"type": "object", "description": "Sums over the turn: cost, time, model calls, tokens."},
         "session": properties(
-            total_cost_usd=MONEY, context_tokens=COUNT, context_window=COUNT, message_count=COUNT, model=TEXT,
+            total_cost_usd=nullable("number"), context_tokens=COUNT, context_window=COUNT, message_count=COUNT, model=TEXT,
         ),
         "execution_log": array(_LINE),
         "execution_log_simplified": array({"type": "object"}),

@@ -12,7 +12,7 @@ from chat.protocols.agents_api import session_documents as documents
 from chat.protocols.agents_api.base import AgentRoute, agent_named
 from chat.protocols.agents_api.paging import before_of, choice_of, limit_of, next_link, page
 from chat.protocols.agents_api.session_views import check_read, ids, shelf_for
-from chat.sessionviews import brief_view, message_view
+from chat.sessionviews import brief_view, cost_of, message_view
 from chat.store import run
 from chat.times import iso
 from chat.views import Call, respond
@@ -73,7 +73,7 @@ def current_view(session: ChatSession | None, agent: AgentSpec, model: str) -> d
         "session_id": str(session.id) if session else None,
         "session_started": iso(session.created_at) if session else None,
         "message_count": session.message_count if session else 0,
-        "total_cost_usd": float(session.cost_usd) if session else 0.0,
+        "total_cost_usd": cost_of(session) if session else 0.0,
         "context_tokens": tokens,
         "context_window": window,
         "context_percent": round(100 * tokens / window, 1),

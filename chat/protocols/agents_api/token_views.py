@@ -15,6 +15,9 @@ from chat.protocols.agents_api.serializers import RefreshRequest, TokenRequest, 
 from chat.views import Call, WireView, respond
 
 _FORM = "application/x-www-form-urlencoded"
+_WRONG_TOKEN = "The token in the body is wrong, expired or revoked."  # noqa: S105  # a sentence
+_WRONG_REFRESH = "The refresh token in the body is wrong, expired, revoked or was used before."
+"""One text for every cause, as R1.8 has it for headers."""
 
 
 class TokenRoute(WireView):
@@ -40,30 +43,32 @@ class RefreshView(TokenRoute):
     @documents.refresh
     async def post(self, call: Call) -> HttpResponse:
         asked = parse(RefreshRequest, fields_of(call))
-        return await answer(call, run(tokens.rotate, asked.refresh))
+        return await answer(call, run(tokens.rotate, asked.refresh), _WRONG_REFRESH)
 
 
 class VerifyView(TokenRoute):
     @documents.verify
     async def post(self, call: Call) -> HttpResponse:
         asked = parse(VerifyRequest, fields_of(call))
-        return await answer(call, run(tokens.check, asked.token))
+        return await answer(call, run(tokens.check, asked.token), _WRONG_TOKEN)
 
 
 class BlacklistView(TokenRoute):
     @documents.blacklist
     async def post(self, call: Call) -> HttpResponse:
         asked = parse(RefreshRequest, fields_of(call))
-        return await answer(call, run(tokens.sign_out, asked.refresh))
+        return await answer(call, run(tokens.sign_out, asked.refresh), _WRONG_REFRESH)
 
 
-async def answer(call: Call, work: Awaitable[tokens.Pair | None]) -> HttpResponse:
-    """The pair, or `{}`. A refused credential counts as a failure of its address (R1.8)."""
+async def answer(call: Call, work: Awaitable[tokens.Pair | None], refused: str = "") -> HttpResponse:
+    """The pair, or `{}`. A refused credential counts as a failure of its address (R1.8); `refused` says what of the body it was."""
     try:
         pair = await work
     except SwitchboardError as error:
         if error.code == "invalid_credentials":
             await throttle.failed(call.address)
+            if refused:
+                raise SwitchboardError("invalid_credentials", refused) from error
         raise
     return respond(shown(pair) if pair else {}, headers={"Cache-Control": "no-store"})
 
