@@ -1,4 +1,4 @@
-"""Paths of the admin. Importing this finds the admin pages of all apps: half a second and 10 MB that serving wires does without."""
+"""Paths of the admin. Importing this finds the admin pages of all apps: 0.2 s and 17 MB that serving wires does without."""
 
 from django.contrib import admin
 
