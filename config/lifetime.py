@@ -11,6 +11,7 @@ from agents.providers import http
 from chat import eventship, housekeeping, process, sessionbell, turns
 from chat.leases import leases
 from chat.redis import close as close_redis
+from chat.turn import live
 
 logger = logging.getLogger("switchboard.lifetime")
 _GC_THRESHOLDS = (5_000, 20, 1000)
@@ -28,8 +29,8 @@ async def startup() -> None:
 
 async def shutdown(close_sockets: Callable[[], Awaitable[None]] | None = None) -> None:
     """No new runs; running ones end, or wait for another process; who watched them has seen that; connections are closed."""
-    if turns.live:
-        logger.info("waiting up to %s s for %s runs to end; a second signal ends at once", settings.SHUTDOWN_SECONDS, len(turns.live))
+    if live:
+        logger.info("waiting up to %s s for what runs to end (%s); a second signal ends at once", settings.SHUTDOWN_SECONDS, len(live))
     await turns.shutdown()
     if close_sockets is not None:
         await close_sockets()

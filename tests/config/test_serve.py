@@ -80,7 +80,7 @@ def test_a_stream_that_runs_at_the_end_gets_an_error_and_its_end_mark(tmp_path, 
             told = [line for line in lines if line.startswith("data: ")]
         assert '"code":"interrupted"' in told[-2]
         assert told[-1] == "data: [DONE]"
-        assert "waiting up to 1 s for 1 runs to end" in start.errors
+        assert "waiting up to 1 s for what runs to end (1)" in start.errors
         assert start.process.wait(15) == 0
 
 
