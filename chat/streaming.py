@@ -120,9 +120,10 @@ class StreamAnswer(HttpResponseBase):
         try:
             batch: Batch | None = self._events
             self._events, self.wire_headers = [], {}  # sent: nothing is held that a stream does not need while it waits
-            more = True
+            more, opening = True, encoder.keep_alive  # whose answer was committed without a word gets a first byte with the headers
             while more and not client.gone:
-                data = encoder.encode(batch) if batch else encoder.keep_alive if batch is not None else b""
+                data = encoder.encode(batch) or opening if batch else encoder.keep_alive if batch is not None else b""
+                opening = b""
                 more = batch is not None and not follower.over()
                 if data or not more:
                     await send({"type": "http.response.body", "body": data, "more_body": more})
