@@ -113,3 +113,10 @@ def test_a_user_s_callback_secret_is_shown_once(admin: Client, owner: User) -> N
 def test_staff_make_no_secrets_for_others(owners: Client, admin: Client) -> None:
     someone = User.objects.get(username="admin")
     assert owners.post(row_url(someone, "callback_secret")).status_code == 403
+
+
+def test_a_private_address_is_called_that_and_the_way_out_named(owners: Client, agent: Agent) -> None:
+    page = submit(owners, ADD, "endpoint_form", name="Inside", url="http://10.0.0.7/", agent=str(agent.pk))
+    (said,) = page.context["adminform"].form.errors["url"]
+    assert "private" in said
+    assert "ALLOW_PRIVATE_ADDRESSES" in said
