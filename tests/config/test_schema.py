@@ -155,5 +155,5 @@ def test_readers_see_no_numbers_of_our_rules() -> None:
 
 def test_wires_come_before_what_belongs_to_all_of_them() -> None:
     told = [tag["name"].partition(":")[0] for tag in document()["tags"]]
-    wires = ["openai", "run", "agents", "public links", "schedules", "uimessage", "webhooks"]
+    wires = ["openai", "run", "agents", "public links", "schedules", "uimessage", "webhooks", "websocket"]
     assert told == sorted(told, key=[*wires, "executions", "tokens", "operating"].index)

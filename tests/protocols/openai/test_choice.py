@@ -162,6 +162,9 @@ def test_every_code_of_ours_has_a_name_on_this_wire() -> None:
     elsewhere = {"validation_error", "manager_required", "not_an_approver", "already_decided", "conversation_agent_mismatch"}
     elsewhere |= {"agent_not_found", "session_not_found", "execution_not_found", "approval_not_found", "attachment_not_found"}
     elsewhere |= {"client_left", "approval_expired", "circuit_open", "message_not_found", "model_not_allowed"}
+    elsewhere |= {"email_unavailable", "link_invalid", "quota_exhausted", "session_token_invalid", "session_token_required"}
+    elsewhere |= {"invalid_cron", "invalid_timezone", "schedule_not_found", "schedule_timeout_exceeds_agent_cap", "queue_timeout"}
+    elsewhere |= {"invalid_signature", "no_webhook_url", "invalid_params", "workflow_failed", "workflow_not_found"}
     assert elsewhere | {row[0] for row in ENVELOPES} >= {code for code, (status, _) in CODES.items() if status != 402}
 
 
