@@ -100,17 +100,17 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
 
     async def enter(self, watcher: SessionWatcher, also: Callable[[], T], since: datetime | None) -> Found[T]:
-        """Looks, then lets the watcher in. Runs that come up in between are among those found."""
+        """Looks, tells the others what is news to them, and lets the watcher in. Runs that come up meanwhile are among those found."""
         self._entering[watcher] = []
         try:
             row, found, read = await run(_entered, self.session_id, also, since)
+            for asked in found:
+                await self._begin(asked)
         except BaseException:
             detach(self.session_id, watcher)
             raise
         ids = {asked.execution.id for asked in found}
         found += [asked for asked in self._entering.pop(watcher, ()) if asked.execution.id not in ids]
-        for asked in found:
-            self._note(asked)
         self._watchers[watcher] = None
         self._shown = self._shown or (_shown(row) if row else None)
         return Found(session=row, runs=found, also=read)
@@ -147,11 +147,12 @@ class Feed:
         else:
             found = await run(_asked, self.session_id, [each for each in rung if each is not None and each not in self.known])
         for asked in found:
-            if asked.execution.id not in self.known:
-                await self._begin(asked)
+            await self._begin(asked)
 
     async def _begin(self, asked: Asked) -> None:
         """A run that nobody here has heard of. One that was over before anybody watched is history."""
+        if asked.execution.id in self.known:
+            return
         self._note(asked)
         if asked.execution.status not in OPEN and asked.execution.created_at < self._opened_at:
             return

@@ -66,7 +66,7 @@ async def _chat(connection: Connection, message: ChatMessage) -> None:
     if isinstance(turn, UUID) or turn.replayed:
         await again(connection, turn if isinstance(turn, UUID) else turn.execution_id, agent)
     else:
-        await _accepted(connection, turn, turn.session or thread, message, created=session is None)
+        await _accepted(connection, turn, turn.session or thread, message)
 
 
 async def _conversation(connection: Connection, message: ChatMessage, catalog: Catalog) -> tuple[SessionRef | None, AgentSpec]:
@@ -166,7 +166,7 @@ async def _started(request: TurnRequest) -> Turn | UUID:
         return UUID(error.extra["execution_id"])
 
 
-async def _accepted(connection: Connection, turn: Turn, session: SessionRef, message: ChatMessage, *, created: bool) -> None:
+async def _accepted(connection: Connection, turn: Turn, session: SessionRef, message: ChatMessage) -> None:
     """Tells the sender what only the server knows (WS-22), and follows the turn from its first event."""
     agent, execution_id, queued = turn.request.agent, turn.execution_id, turn.begin.queued
     connection.last_threads[agent.id] = session
@@ -174,7 +174,7 @@ async def _accepted(connection: Connection, turn: Turn, session: SessionRef, mes
     watch = watch_for(connection, session, message.thread_id or session.name or str(session.id), own=True, agent=agent)
     told = accept_body(watch, execution_id, agent, message_id=str(turn.begin.message_id), client_message_id=message.id)
     status = {"status": "queued" if queued else "running", "queue_position": turn.queue_position if queued else 0}
-    connection.send({**told, **status, "created": created, "replayed": False})
+    connection.send({**told, **status, "created": session.is_new, "replayed": False})
     await watch_own(watch, execution_id)
 
 

@@ -49,6 +49,7 @@ REFUND = ToolCalled(call_id="call_9", name="refund", arguments={"order": 1041, "
 REFUNDED = ToolReturned(call_id="call_9", name="refund", ok=False, error="The shop said no.", duration_ms=90)
 WORKFLOW = "wf-report"
 TOO_LONG, TOO_LATE = "The request took longer than 300 seconds.", "The approval was not given in time."
+BROKEN = "The model provider returned an error."
 
 
 def node(node_id: str, status: str, **more: object) -> NodeUpdated:
@@ -81,7 +82,7 @@ STORIES: dict[str, list[TurnEvent]] = {
         TurnFailed(code="timeout", message=TOO_LONG, status=504, usage=USAGE, duration_ms=300_000, message_id=MESSAGE),
     ],
     "failed_mute": [
-        BEGUN, StepStarted(1), TurnFailed(code="provider_error", message="The model provider returned an error.", status=502, duration_ms=40),
+        BEGUN, StepStarted(1), TurnFailed(code="provider_error", message=BROKEN, status=502, duration_ms=40),
     ],
     "stopped": [
         BEGUN, StepStarted(1), TextDelta(1, "On and"), TextDelta(1, " on"),

@@ -58,7 +58,10 @@ class Socket:
     def hear(self, timeout_s: float = TIMEOUT_S) -> Frame:
         """The next frame that is not the server's ping."""
         while True:
-            data = self.connection.recv(timeout=timeout_s)
+            try:
+                data = self.connection.recv(timeout=timeout_s)
+            except TimeoutError as error:
+                raise AssertionError(f"nothing more after {kinds(self.heard)}") from error
             frame: Frame = json.loads(data) if isinstance(data, str) else msgpack.unpackb(data)
             if frame["type"] != "ping":
                 self.heard.append(frame)
