@@ -132,7 +132,13 @@ class Site:
 def site(kind: ServerKind, mode: Mode, upstream_url: str, folder: Path) -> Iterator[Site]:
     """One server process of ours: embedded, or on a Redis and a durable PostgreSQL of its own."""
     with ExitStack() as stack:
-        env = {"CHAT_RATE_RPM": "1000000000", "CHAT_RATE_TPM": "1000000000", "WS_MAX_PER_PRINCIPAL": "0", "WS_MAX_PER_ADDRESS": "0", **SECRETS}
+        env = {
+            "CHAT_RATE_RPM": "1000000000",
+            "CHAT_RATE_TPM": "1000000000",
+            "WS_MAX_PER_PRINCIPAL": "0",
+            "WS_MAX_PER_ADDRESS": "0",
+            **SECRETS,
+        }
         if mode == "redis+pg":
             database = services.new_database(stack.enter_context(services.postgres(durable=True)), "bench")
             env |= {"REDIS_URL": stack.enter_context(services.redis()), "DATABASE_URL": database}

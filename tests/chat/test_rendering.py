@@ -44,7 +44,7 @@ x = 1
         ("README.md", "<p>README.md</p>\n"),
         (
             "```js\n1<2\n```",
-            '<pre tabindex="0"><code class="language-js"><span class="mf">1</span><span class="o">&lt;</span><span class="mf">2</span>\n</code></pre>\n',
+            '<pre tabindex="0"><code class="language-js"><span class="mf">1</span><span class="o">&lt;</span><span class="mf">2</span>\n</code></pre>\n',  # noqa: E501
         ),
         ("```klingon\n1<2\n```", '<pre tabindex="0"><code class="language-klingon">1&lt;2\n</code></pre>\n'),
     ],

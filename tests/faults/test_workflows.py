@@ -23,7 +23,7 @@ FLOW: dict[str, Any] = {
         ask("first", "{{ inputs.mark }} one\n\n" + '{"text": "One."}'),
         {
             "id": "each", "kind": "map", "over": ["a", "b"],
-            "steps": [{"id": "item", "kind": "agent", "agent": "flow", "message": '{{ inputs.mark }} {{ item }}\n\n{"text": "{{ item }}"}'}],
+            "steps": [ask("item", '{{ inputs.mark }} {{ item }}\n\n{"text": "{{ item }}"}')],
         },
         ask("slow", "{{ inputs.mark }} slow\n\n" + '{"text": "Slow.", "slow_headers_ms": 4000}', after=["first", "each"]),
         out("all", "{{ steps.first.output }} {{ steps.each.output | join }} {{ steps.slow.output }}"),

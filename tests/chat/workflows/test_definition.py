@@ -58,7 +58,7 @@ BRANCH = {"id": "way", "kind": "branch", "condition": "true", "then": [step("yes
 TYPES = "'any', 'string', 'number', 'integer', 'boolean', 'object', 'array', 'image', 'audio', 'video' or 'document'"
 ONLY = "only {% if %} and {% for %} can be used here"
 TABLE = [
-    ([step("a", value="{{ steps.b.output }}"), step("b", value="{{ steps.a.output }}")], "step a: the steps wait for each other: a → b → a"),
+    ([step("a", value="{{ steps.b.output }}"), step("b", after=["a"])], "step a: the steps wait for each other: a → b → a"),
     ([step("a", value="{{ steps.a.output }}")], "step a: value: it waits for itself"),
     ([step("a", value="{{ steps.gone.output }}")], "step a: value: there is no step 'gone'"),
     ([step("a", value="{{ inputs.gone }}")], "step a: value: there is no input 'gone'"),

@@ -11,7 +11,8 @@ from chat.workflows.expressions import ExpressionError, Reference, evaluate, fil
 
 NAMES: dict[str, Any] = {"inputs": {"n": 3, "text": "hi", "items": ["a", "b"], "values": {"keys": 7}}, "steps": {}}
 JSON = some.recursive(
-    some.none() | some.booleans() | some.integers() | some.floats(allow_nan=False) | some.text(), lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner)
+    some.none() | some.booleans() | some.integers() | some.floats(allow_nan=False) | some.text(),
+    lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
 )  # fmt: skip
 
 

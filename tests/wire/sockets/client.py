@@ -8,6 +8,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 import msgpack
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -34,7 +35,7 @@ class Socket:
         mode = {} if binary else {"mode": "text"}
         address = f"ws://127.0.0.1:{server.port}{path}?{urlencode({**mode, **query})}"
         self.binary = binary
-        options: dict[str, Any] = {"compression": None, "max_size": None, "open_timeout": TIMEOUT_S, "ping_interval": None}
+        options: dict[str, Any] = {"compression": None, "max_size": None, "max_queue": None, "open_timeout": TIMEOUT_S, "ping_interval": None}
         self._open = ExitStack()
         self.connection: ClientConnection = self._open.enter_context(
             connect(address, additional_headers={**credentials, **(headers or {})}, **options)
@@ -92,7 +93,7 @@ class Socket:
             while True:
                 frames.append(self.hear())
         except ConnectionClosed as closed:
-            assert closed.rcvd is not None, "the connection was cut"
+            assert closed.rcvd is not None, "the connection was cut"  # noqa: PT017 - the close is what is asked for
             return frames, closed.rcvd.code
 
 
