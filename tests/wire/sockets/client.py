@@ -8,7 +8,6 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 import msgpack
-import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -35,8 +34,14 @@ class Socket:
         mode = {} if binary else {"mode": "text"}
         address = f"ws://127.0.0.1:{server.port}{path}?{urlencode({**mode, **query})}"
         self.binary = binary
-        options: dict[str, Any] = {"compression": None, "max_size": None, "max_queue": None, "open_timeout": TIMEOUT_S, "ping_interval": None}
-        self._open = ExitStack()
+        options: dict[str, Any] = {
+            "compression": None,
+            "max_size": None,
+            "max_queue": None,
+            "open_timeout": TIMEOUT_S,
+            "ping_interval": None,
+        }
+        self._open = ExitStack()  # noqa: E501
         self.connection: ClientConnection = self._open.enter_context(
             connect(address, additional_headers={**credentials, **(headers or {})}, **options)
         )
