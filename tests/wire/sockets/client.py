@@ -41,7 +41,7 @@ class Socket:
             "open_timeout": TIMEOUT_S,
             "ping_interval": None,
         }
-        self._open = ExitStack()  # noqa: E501
+        self._open = ExitStack()
         self.connection: ClientConnection = self._open.enter_context(
             connect(address, additional_headers={**credentials, **(headers or {})}, **options)
         )
