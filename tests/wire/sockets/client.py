@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.support.server import Server
 
 TIMEOUT_S = 20
+OPTIONS: dict[str, Any] = {"compression": None, "max_size": None, "max_queue": None, "ping_interval": None, "open_timeout": TIMEOUT_S}
 Frame = dict[str, Any]
 
 
