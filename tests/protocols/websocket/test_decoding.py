@@ -38,7 +38,7 @@ def test_bytes_stay_bytes() -> None:
         "", b"", "{", "[]", "1", "null", '"text"', "{} {}", '{"a": NaN}', '{"a": "\\ud800"}', '{"a": "\\u0000"}', '{"\\u0000": 1}',
         b"\xc1", b"\x81", b"\xdf\xff\xff\xff\xff", msgpack.packb([1]), msgpack.packb({1: 2}), msgpack.packb({b"key": 2}),
         msgpack.packb({}) * 2,
-        msgpack.packb({"a": msgpack.ExtType(5, b"x")}), msgpack.packb({"when": datetime.now(UTC)}, datetime=True),
+        msgpack.packb({"a": msgpack.ExtType(5, b"x")}), msgpack.packb({"when": datetime(2026, 1, 5, 9, 30, tzinfo=UTC)}, datetime=True),
         msgpack.packb({"a": "\0"}), b"\x81\xa1a\xa1\xff", msgpack.packb({"a": nested(80)}), orjson.dumps(nested(65)).decode(),
         "[" * 100_000, b"\x91" * 100_000, orjson.dumps({"a": [0] * MAX_ENTRIES}).decode(), msgpack.packb({"a": [0] * (MAX_ENTRIES + 1)}),
     ],

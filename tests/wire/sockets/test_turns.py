@@ -15,6 +15,9 @@ pytestmark = pytest.mark.live
 SLOW = {"chunks": 200, "delay_ms": 25, "text": "tok "}
 PLAIN = ["session accepted", "chunk", "chunk done", "message", "session finished"]
 
+NOBODYS = "01a1fc95-7583-7bf5-bb2d-8c268c8b9391"
+"""An id of nothing."""
+
 
 def test_a_plain_turn(site: Server) -> None:
     """WS-22, WS-34, WS-36, WS-44, WS-46."""
@@ -259,7 +262,7 @@ def test_a_turn_that_fails_has_its_normal_end(site: Server) -> None:
         ({"content": "x", "graph": {}}, "unsupported"),
         ({"content": "x", "workflow_id": "wf"}, "workflow_not_found"),
         ({"content": "x", "collections": ["folder"]}, "knowledge_not_found"),
-        ({"content": "x", "agent": "root", "attachments": [str(uuid4())]}, "attachment_not_found"),
+        ({"content": "x", "agent": "root", "attachments": [NOBODYS]}, "attachment_not_found"),
         (
             {"content": [{"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}], "agent": "root"},
             "remote_file_not_allowed",
@@ -277,11 +280,11 @@ def test_a_turn_that_fails_has_its_normal_end(site: Server) -> None:
         ({"type": "client_tools_manifest", "tools": [{"name": "not a name"}]}, "invalid_manifest"),
         ({"type": "client_tools_manifest", "tools": [{"name": "a"}, {"name": "a"}]}, "invalid_manifest"),
         ({"type": "client_tools_manifest", "tools": [{"name": f"t{n}"} for n in range(65)]}, "invalid_manifest"),
-        ({"type": "approval_response", "approval_id": str(uuid4()), "approved": True}, "approval_not_found"),
+        ({"type": "approval_response", "approval_id": NOBODYS, "approved": True}, "approval_not_found"),
         ({"type": "approval_response", "approval_id": "nonsense", "approved": True}, "approval_not_found"),
         ({"type": "resume", "thread_id": "nothing-of-this-name"}, "session_not_found"),
-        ({"type": "resume", "thread_id": "x", "execution_id": str(uuid4())}, "session_not_found"),
-        ({"type": "attach", "thread_id": str(uuid4())}, "session_not_found"),
+        ({"type": "resume", "thread_id": "x", "execution_id": NOBODYS}, "session_not_found"),
+        ({"type": "attach", "thread_id": NOBODYS}, "session_not_found"),
         ({"type": "attach", "thread_id": "x", "history": 101}, "invalid_message"),
     ],
     ids=lambda value: json.dumps(value)[:60],
