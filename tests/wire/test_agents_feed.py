@@ -17,6 +17,9 @@ from tests.support.server import Server
 pytestmark = pytest.mark.live
 SLOW = {"chunks": 40, "delay_ms": 30, "text": "tok "}
 
+NOBODYS = "01a1fc95-7583-7bf5-bb2d-8c268c8b9391"
+"""An id of nothing."""
+
 
 @contextmanager
 def feed(server: Server, session_id: str, after: str | None = None, person: str = "owner") -> Iterator[Iterator[Frame]]:
@@ -135,7 +138,7 @@ def test_who_may(server: Server, person: str, status: int) -> None:
             assert (answer.json()["code"], answer.json()["detail"]) == (unknown.json()["code"], unknown.json()["detail"])
 
 
-@pytest.mark.parametrize("after", ["7", "nonsense", f"{uuid4()}:", f"{uuid4()}:x"])
+@pytest.mark.parametrize("after", ["7", "nonsense", f"{NOBODYS}:", f"{NOBODYS}:x"])
 def test_an_id_that_is_none_of_ours_is_refused(server: Server, after: str) -> None:
     """R7.3."""
     with http(server) as client:
