@@ -15,7 +15,7 @@ from tests.wire.scheduling import MONDAYS, new_schedule, path_of, schedules
 
 pytestmark = pytest.mark.live
 FIELDS = """id agent_name name cron_expression run_at message enabled timezone description timeout_seconds allowed_tools model max_retries
-retry_delay_seconds session_id created_at updated_at last_run_at next_run_at"""
+retry_delay_seconds session_id workflow params created_at updated_at last_run_at next_run_at"""
 
 
 @pytest.fixture(scope="module", autouse=True)
