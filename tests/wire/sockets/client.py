@@ -68,7 +68,7 @@ class Socket:
             try:
                 data = self.connection.recv(timeout=timeout_s)
             except TimeoutError as error:
-                raise AssertionError(f"nothing more after {kinds(self.heard)}") from error
+                raise AssertionError(f"nothing more after {kinds(self.heard)}: {self.heard[-1:]}") from error
             frame: Frame = json.loads(data) if isinstance(data, str) else msgpack.unpackb(data)
             if frame["type"] != "ping":
                 self.heard.append(frame)
