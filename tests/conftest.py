@@ -39,6 +39,14 @@ def real(service: AbstractContextManager[T]) -> Iterator[T]:
         yield found
 
 
+@pytest.fixture(autouse=True)
+def _no_catalog_of_earlier_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's rows are rolled back, and the catalog counter with them: what an earlier test left in memory would look current."""
+    from agents import directory
+
+    monkeypatch.setattr(directory, "_current", directory.Catalog())
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     yield from real(services.redis())
