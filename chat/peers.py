@@ -1,7 +1,7 @@
 """The other end of a connection: its headers, decoded once, and its address (R1.9)."""
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
@@ -30,4 +30,5 @@ def _is_proxy(address: str) -> bool:
         ip = ip_address(address)
     except ValueError:
         return False
-    return any(ip in ip_network(network, strict=False) for network in settings.TRUSTED_PROXIES)
+    plain = getattr(ip, "ipv4_mapped", None) or ip  # a socket for both families names IPv4 peers like ::ffff:10.0.0.1
+    return any(plain in network for network in settings.TRUSTED_PROXIES)

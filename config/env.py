@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -72,6 +73,23 @@ def _named(name: str, parse: object, default: int) -> int:
 
 def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Addresses and networks, separated by commas."""
+    try:
+        return [ip_network(word, strict=False) for word in words(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from error
+
+
+def url(name: str, *schemes: str) -> str:
+    """An address with one of `schemes` and something behind it, or "". It is not repeated in the refusal: it may hold a password."""
+    value = text(name)
+    scheme, mark, rest = value.partition("://")
+    if value and (scheme not in schemes or not mark or not rest.strip("/")):
+        raise ImproperlyConfigured(f"{name} must begin with {' or '.join(f'{scheme}://' for scheme in schemes)} and name a place behind it")
+    return value
 
 
 def broker_options(url: str) -> dict[str, object]:

@@ -37,7 +37,8 @@ def configure(options: Mapping[str, Any]) -> None:
     """Django calls it at start with settings.LOGGING: `{"level": "INFO", "format": "json" | "console"}`."""
     global _access
     if options["format"] not in FORMATS or options["level"] not in logging.getLevelNamesMapping():
-        raise ImproperlyConfigured(f"LOG_FORMAT must be json or console, LOG_LEVEL a level name, got {dict(options)}")
+        given = f"got {options['format']} and {options['level']}"
+        raise ImproperlyConfigured(f"LOG_FORMAT must be {' or '.join(FORMATS)}, LOG_LEVEL a level's name like INFO: {given}")
     render = _renderer(options["format"])
     _configure_stdlib(options["level"], render)
     structlog.configure(

@@ -17,15 +17,15 @@ PRODUCTION = env.flag("PRODUCTION")
 SECRET_KEY = env.text("SECRET_KEY") or keyfiles.stored(DATA_DIR, "secret_key")
 ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS") or [keyfiles.stored(DATA_DIR, "encryption_key")]
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-PUBLIC_BASE_URL = env.text("PUBLIC_BASE_URL").rstrip("/")
-TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
+PUBLIC_BASE_URL = env.url("PUBLIC_BASE_URL", "http", "https").rstrip("/")
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL] if PUBLIC_BASE_URL else []
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_BASE_URL.startswith("https://")
 ALLOW_PRIVATE_ADDRESSES = env.words("ALLOW_PRIVATE_ADDRESSES")
 
 DATABASES = {"default": env.database(env.text("DATABASE_URL"), DATA_DIR)}
-REDIS_URL = env.text("REDIS_URL")
+REDIS_URL = env.url("REDIS_URL", "redis", "rediss", "unix")
 CACHES = {
     "default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "sb:cache"}
     if REDIS_URL

@@ -13,7 +13,9 @@ from config import env
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("config", "agents", "chat", "billing", "tasks")
-READ = re.compile(r"""env\.(?:text|flag|integer|size|duration|words)\(\s*"([A-Z_0-9]+)"|environ(?:\.get\(|\[)\s*"([A-Z_0-9]+)\"""")
+READ = re.compile(
+    r"""env\.(?:text|flag|integer|size|duration|words|networks|url)\(\s*"([A-Z_0-9]+)"|environ(?:\.get\(|\[)\s*"([A-Z_0-9]+)\""""
+)
 GUIDE = (ROOT / "docs/operating.md").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
 NOT_OURS = {"DJANGO_SETTINGS_MODULE"}
