@@ -78,10 +78,11 @@ def _stored(execution_id: UUID) -> Execution | None:
 
 
 def begun(turn: "turns.Turn | None") -> Execution | None:
-    """A stateless run of this process that is not stored yet (R0.6), as the row it will be."""
+    """A run of this process that is not stored yet (R0.6), as the row it will be."""
     if turn is None:
         return None
     request, principal = turn.request, turn.request.principal
+    status = Execution.Status.RUNNING if turn.entered else Execution.Status.QUEUED
     return Execution(
         id=turn.execution_id,
         agent_id=request.agent.id,
@@ -91,11 +92,12 @@ def begun(turn: "turns.Turn | None") -> Execution | None:
         principal=principal.key,
         trigger=request.trigger,
         wire=request.wire,
-        status=Execution.Status.RUNNING,
+        status=status,
         message=request.text,
         model_used=request.agent.model.name,
         context_window=request.agent.model.context_window,
-        started_at=turn.started_at,
+        queued_at=turn.begin.created_at if turn.begin.queued else None,
+        started_at=turn.started_at if turn.entered else None,
         request_id=request.request_id,
     )
 

@@ -165,18 +165,20 @@ def test_what_is_not_over(guest: httpx.Client, owner: httpx.Client, site: LookUp
 
 
 def test_what_waits_is_not_over(owner: httpx.Client) -> None:
-    """AG-39: paused, and queued behind the agent's only slot."""
+    """AG-39: paused, and queued behind the agent's only slot, also without a conversation."""
     ask(owner, calls({}), agent="house-paused")
     assert [run["status"] for run in get(owner, "/api/agents/house-paused/executions/running")["executions"]] == ["paused"]
-    slow = orjson.dumps({"slow_headers_ms": 1500}).decode()
     path = "/api/agents/house-single/executions/running"
-    with ThreadPoolExecutor(2) as threads:
-        threads.submit(ask, owner, slow, agent="house-single", conversation_id="one")
+    with ThreadPoolExecutor(3) as threads:
+        threads.submit(ask, owner, orjson.dumps({"hang": True}).decode(), agent="house-single", conversation_id="one")
         until(lambda: len(get(owner, path)["executions"]) == 1)
-        threads.submit(ask, owner, "Hello", agent="house-single", conversation_id="two")
-        found = until(lambda: len(now := get(owner, path)["executions"]) == 2 and now)
-        assert [run["status"] for run in found] == ["queued", "running"]
-        assert terminate(owner, found[0]["id"], "house-single") == "cancelled_while_queued"
+        for fields in ({"conversation_id": "two"}, {}):
+            threads.submit(ask, owner, agent="house-single", message="Hello", **fields)
+        found = until(lambda: len(now := get(owner, path)["executions"]) == 3 and now)
+        assert [(run["status"], bool(run["started_at"]), bool(run["queued_at"])) for run in found] == [
+            ("queued", False, True), ("queued", False, True), ("running", True, False),
+        ]  # fmt: skip
+        assert [terminate(owner, run["id"], "house-single") for run in found] == [*["cancelled_while_queued"] * 2, "terminated"]
 
 
 # One run
