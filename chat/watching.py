@@ -84,7 +84,7 @@ async def _await_events(log: Log) -> None:
 
 async def _copy(source: Log, log: Log) -> None:
     """Follows `source`. What it does not have (a run that went on after its process died) is a gap, never hidden (R7.5)."""
-    if not log.events and source.base > log.base:
+    if not log.events and not source.covers(log.base):
         gap = Gap(log.base + 1, source.base)
         log.base = source.base - 1
         log.append(gap)

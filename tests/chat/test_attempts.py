@@ -3,7 +3,7 @@
 import pytest
 
 from agents.ids import uuid7
-from chat import eventcodec, eventship
+from chat import eventcodec, eventship, watching
 from chat.eventlog import ATTEMPT_NUMBERS, Follower, Log, registry
 from chat.events import Gap, StepStarted, TextDelta, TurnEvent, TurnFinished, Usage
 from chat.fold import fold
@@ -53,6 +53,16 @@ async def test_a_reader_that_waits_is_told_of_the_restart_and_reads_on() -> None
     log.append(TurnFinished(finish_reason="stop", usage=Usage(), duration_ms=1))
     assert [seq for seq, _ in await reader.next() or ()] == [SECOND, SECOND + 1]
     assert await reader.next() is None
+
+
+async def test_who_waits_for_a_run_whose_process_died_is_told_once_to_start_over() -> None:
+    """The next attempt's log says it; that what came between is lost need not be said besides."""
+    again = Log(uuid7())
+    again.restart(SECOND)
+    again.append(TurnFinished(finish_reason="stop", usage=Usage(), duration_ms=1))
+    log = Log(again.execution_id, 20)
+    await watching._copy(again, log)
+    assert [(seq, type(event)) for seq, event in log.after(20)] == [(SECOND, Gap), (SECOND + 1, TurnFinished)]
 
 
 def test_the_outcome_is_that_of_the_last_attempt() -> None:
