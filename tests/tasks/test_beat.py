@@ -9,6 +9,8 @@ from config.celery import app
 from tasks import beat
 from tasks.beat import Scheduler
 
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture
 def scheduler() -> Scheduler:
