@@ -277,8 +277,7 @@ def test_renamed_and_deleted_elsewhere(page: Browser) -> None:
 
 
 def test_a_long_conversation_is_loaded_piece_by_piece(site: Server, page: Browser) -> None:
-    headers = {"Authorization": f"Bearer {site.keys['owner']}"}
-    with httpx.Client(base_url=site.base_url, headers=headers, timeout=30) as client:
+    with clients.http(site) as client:
         first = client.post("/api/agents/page/chat", json={"message": "/demo text Number 0.", "new_session": True}).json()["session_id"]
         for number in range(1, 52):
             client.post("/api/agents/page/chat", json={"message": f"/demo text Number {number}.", "session_id": first})

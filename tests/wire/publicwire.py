@@ -30,7 +30,7 @@ _hosts = count(1)
 
 def environment(folder: Path) -> dict[str, str]:
     """Visitors come from addresses of their own choice, and codes are written into a folder."""
-    return {"TRUSTED_PROXIES": "127.0.0.1", "EMAIL_URL": f"file://{folder}"}
+    return {"TRUSTED_PROXIES": "127.0.0.0/8", "EMAIL_URL": f"file://{folder}"}
 
 
 def prepare(server: Server) -> None:
@@ -71,7 +71,8 @@ class Visitor(httpx.Client):
     """Somebody without an account, at an address of their own; `session` is what the page would remember."""
 
     def __init__(self, server: Server, link: dict[str, Any], address: str = "") -> None:
-        super().__init__(base_url=server.base_url, headers={"x-forwarded-for": address or new_address()}, timeout=clients.TIMEOUT_S)
+        headers = {"x-forwarded-for": address or new_address()}
+        super().__init__(base_url=server.base_url, headers=headers, timeout=clients.TIMEOUT_S, transport=clients.transport())
         self.token: str = link["token"]
         self.session: dict[str, str] = {}
 

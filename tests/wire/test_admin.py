@@ -24,7 +24,8 @@ def site(any_server: Server) -> Server:
 @pytest.fixture
 def admin(site: Server) -> Iterator[httpx.Client]:
     """The administrator's browser, signed in."""
-    with httpx.Client(base_url=site.base_url, follow_redirects=True) as browser:
+    with clients.browser(site.base_url) as browser:
+        browser.follow_redirects = True
         browser.get("/admin/")
         page = press(browser, "/admin/login/?next=/admin/", username="admin", password=cast.password("admin"))
         assert page.url.path == "/admin/"

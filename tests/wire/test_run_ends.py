@@ -205,7 +205,7 @@ def test_stopping_ends_the_stream_as_cancelled(owner: httpx.Client) -> None:
         for frame in frames(response.iter_lines()):
             seen.append(frame)
             if len(seen) == 5:
-                with httpx.Client(base_url=owner.base_url, headers=owner.headers) as other:
+                with clients.http_of(owner) as other:
                     assert other.post(path).json()["result"] == "terminated"
     assert (told(seen)[-1]["status"], told(seen)[-1]["code"]) == ("cancelled", "cancelled")
     again = owner.post(path).json()

@@ -166,7 +166,7 @@ def test_watching_a_live_run_from_the_middle(any_server: Server) -> None:
             execution_id = response.headers["x-execution-id"]
             lines = response.iter_lines()
             next(lines)
-            with httpx.Client(base_url=client.base_url, headers=client.headers) as other:
+            with clients.http_of(client) as other:
                 live = watch(other, execution_id)
         again = watch(client, execution_id)
         rest = watch(client, execution_id, after=int(live[4].id))

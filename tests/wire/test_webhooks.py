@@ -25,7 +25,7 @@ NOT_FOUND = {"detail": "Not found", "code": "not_found"}
 @pytest.fixture(scope="module")
 def server(lasting_server: NewServer) -> Server:
     """It trusts the tests as a proxy, so that each has an address of its own."""
-    server = lasting_server(env={"TRUSTED_PROXIES": "127.0.0.1", "PUBLIC_BASE_URL": "https://agents.example.com"})
+    server = lasting_server(env={"TRUSTED_PROXIES": "127.0.0.0/8", "PUBLIC_BASE_URL": "https://agents.example.com"})
     scheduling.prepare(server)
     return server
 

@@ -130,7 +130,7 @@ def test_the_scope_knowledge_is_needed(server: Server) -> None:
     issue = "from agents.models import ApiKey; from django.contrib.auth.models import User; "
     make = "print(ApiKey.issue(owner=User.objects.get(username='owner'), name='r', scopes=['run', 'read', 'manage'])[1])"
     key = server.manage("shell", "-v0", "-c", issue + make).splitlines()[-1]
-    with httpx.Client(base_url=server.base_url, headers={"authorization": f"Bearer {key}"}) as client:
+    with http(server, None, authorization=f"Bearer {key}") as client:
         check_refusal(upload(client), 403, "insufficient_scope")
         check_refusal(client.delete(DELETE, params={"attachmentId": "x"}), 403, "insufficient_scope")
 
