@@ -4,18 +4,19 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
+from hashlib import sha256
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F, Q
-from django.db.models.expressions import CombinedExpression
 from django.utils import timezone
 
 from agents import directory
 from agents.access import Principal, agent_for
 from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
-from chat.models import ShareToken
+from chat.models import LinkVisitor, ShareToken
 from chat.store import run
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32}\Z")
@@ -101,26 +102,58 @@ def namespace_of(link_id: UUID) -> str:
     return f"link:{link_id}"
 
 
-async def spend_message(link_id: UUID, *, is_first: bool) -> None:
-    """Counts a message, and with its first one a visitor. Raises quota_exhausted once max_messages are spent (AG-55)."""
-    if not await run(_spend, link_id, is_first):
+# Counting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """A message that was counted, and the visitor who was counted with it (by what the conversation is called)."""
+
+    link_id: UUID
+    newcomer: str | None
+
+
+async def spend_message(link_id: UUID, newcomer: str | None) -> Spent:
+    """Counts a message, and with it the visitor, where nothing was said yet in the conversation called `newcomer`.
+
+    Raises quota_exhausted once max_messages are spent (AG-55).
+    """
+    spent = await run(_spend, link_id, newcomer)
+    if spent is None:
         raise SwitchboardError("quota_exhausted")
+    return spent
 
 
-async def give_message_back(link_id: UUID, *, is_first: bool) -> None:
+async def give_message_back(spent: Spent) -> None:
     """The message was refused, or is a replay: it counts as never sent."""
-    await run(_give_back, link_id, is_first)
+    await run(_give_back, spent)
 
 
-def _spend(link_id: UUID, is_first: bool) -> bool:
+@transaction.atomic
+def _spend(link_id: UUID, newcomer: str | None) -> Spent | None:
     """Increment and compare in one statement, so that parallel messages cannot slip through together."""
     left = Q(max_messages=None) | Q(max_messages__gt=F("total_messages"))
-    return ShareToken.objects.filter(left, id=link_id).update(**_counted(1, is_first), last_used_at=timezone.now()) == 1
+    one_more = {"total_messages": F("total_messages") + 1, "last_used_at": timezone.now()}
+    if not ShareToken.objects.filter(left, id=link_id).update(**one_more):
+        return None
+    if newcomer is None or not remember(link_id, newcomer):
+        return Spent(link_id=link_id, newcomer=None)
+    ShareToken.objects.filter(id=link_id).update(unique_visitors=F("unique_visitors") + 1)
+    return Spent(link_id=link_id, newcomer=newcomer)
 
 
-def _give_back(link_id: UUID, is_first: bool) -> None:
-    ShareToken.objects.filter(id=link_id).update(**_counted(-1, is_first))
+@transaction.atomic
+def _give_back(spent: Spent) -> None:
+    link = ShareToken.objects.filter(id=spent.link_id)
+    link.update(total_messages=F("total_messages") - 1)
+    if spent.newcomer and LinkVisitor.objects.filter(link_id=spent.link_id, name_hash=_hash(spent.newcomer)).delete()[0]:
+        link.update(unique_visitors=F("unique_visitors") - 1)
 
 
-def _counted(step: int, is_first: bool) -> dict[str, CombinedExpression]:
-    return {"total_messages": F("total_messages") + step, "unique_visitors": F("unique_visitors") + (step if is_first else 0)}
+def remember(link_id: UUID, name: str) -> bool:
+    """That who has the conversation of this name is counted. False: was before. Synchronous."""
+    return LinkVisitor.objects.get_or_create(link_id=link_id, name_hash=_hash(name))[1]
+
+
+def _hash(name: str) -> str:
+    return sha256(name.encode()).hexdigest()

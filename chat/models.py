@@ -54,7 +54,7 @@ class ChatSession(models.Model):
     message_count = models.PositiveIntegerField(default=0)
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
-    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, default=0)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, null=True, help_text="Of the runs whose price is known; null: of none.")
     context_tokens = models.PositiveIntegerField(default=0, help_text="Input size of the last model call.")
     paused_execution_id = models.UUIDField(null=True, help_text="The run that waits for approvals (R8.5).")
     created_at = models.DateTimeField(default=timezone.now)
@@ -228,7 +228,6 @@ class Execution(models.Model):
     workflow = models.ForeignKey(Workflow, null=True, on_delete=models.SET_NULL, related_name="executions", db_index=False)
     workflow_version = models.PositiveIntegerField(null=True, help_text="The version that it runs, whatever is saved meanwhile.")
     schedule_id = models.UUIDField(null=True)
-    link_id = models.UUIDField(null=True)
     callback_url = models.CharField(max_length=2000, blank=True, default="", db_default="")
     unreported = models.BooleanField(null=True, help_text="Whoever waits for its end (deliveries, retries) is still to be told of it.")
     skip_reason = models.CharField(max_length=40, blank=True, default="", db_default="")
@@ -428,6 +427,19 @@ class ShareToken(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"{self.agent} ({self.token[:6]}…)"
+
+
+class LinkVisitor(models.Model):
+    """Who wrote through a link: a visitor counts once, however many first messages come at a moment (`unique_visitors`)."""
+
+    link = models.ForeignKey(ShareToken, on_delete=models.CASCADE, related_name="+", db_index=False)
+    name_hash = models.CharField(max_length=64, help_text="Of what the visitor's conversation is called.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["link", "name_hash"], name="one_count_per_visitor")]
+
+    def __str__(self) -> str:
+        return f"visitor of {self.link}"
 
 
 class EmailCode(models.Model):

@@ -260,7 +260,7 @@ def _insert_session(value: Begin, session: SessionRef) -> bool:
     now, seeds = value.created_at, value.request.seed
     row = (
         session.id, session.namespace, session.name, session.agent_id, session.agent_name, session.owner_id, session.wire,
-        _title(value.request), "active", 0, len(seeds), len(seeds), 0, 0, Decimal(0), 0, now, now,
+        _title(value.request), "active", 0, len(seeds), len(seeds), 0, 0, None, 0, now, now,
     )  # fmt: skip
     if sql.insert(ChatSession, _SESSION, [row], "ON CONFLICT DO NOTHING") != 1:
         return False
@@ -472,7 +472,7 @@ def _assistant_row(value: Finish) -> tuple[Any, ...]:
 _COUNTS = [
     "version = version + 1", "next_position = CASE WHEN next_position > %s THEN next_position ELSE %s END",
     "message_count = message_count + %s", "input_tokens = input_tokens + %s",
-    "output_tokens = output_tokens + %s", "cost_usd = cost_usd + %s", "context_tokens", "last_message_at",
+    "output_tokens = output_tokens + %s", "cost_usd = COALESCE(COALESCE(cost_usd, 0) + %s, cost_usd)", "context_tokens", "last_message_at",
 ]  # fmt: skip
 _COUNT_COLUMNS = (
     "next_position", "next_position", "message_count", "input_tokens", "output_tokens", "cost_usd", "context_tokens", "last_message_at",
@@ -483,9 +483,10 @@ _COUNT_COLUMNS = (
 def _count_row(value: Finish) -> tuple[Any, ...]:
     messages = 0 if value.reopens else 1 + bool(value.parts)
     session = value.begin.request.session
+    cost = None if value.cost_usd is None else value.cost_usd - value.counted.cost_usd
     return (
         value.position + 2, value.position + 2, messages, value.usage.input_tokens - value.counted.input_tokens,
-        value.usage.output_tokens - value.counted.output_tokens, (value.cost_usd or Decimal(0)) - value.counted.cost_usd,
+        value.usage.output_tokens - value.counted.output_tokens, cost,
         value.context_tokens, value.completed_at, session.id if session else None,
     )  # fmt: skip
 

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Coalesce
 
 from agents import directory
 from agents.ids import uuid7
@@ -87,9 +89,14 @@ def _append(row: Execution, session: SessionRef) -> UUID | None:
     ChatSession.objects.filter(id=session.id).update(
         version=F("version") + 1, next_position=place + 2, message_count=F("message_count") + 2,
         input_tokens=F("input_tokens") + row.input_tokens, output_tokens=F("output_tokens") + row.output_tokens,
-        cost_usd=F("cost_usd") + (row.cost_usd or Decimal(0)), last_message_at=datetime.now(UTC),
+        last_message_at=datetime.now(UTC), **_cost_with(row),
     )  # fmt: skip
     return session.id
+
+
+def _cost_with(row: Execution) -> dict[str, CombinedExpression]:
+    """A cost that nobody knows changes nothing (R0.3)."""
+    return {} if row.cost_usd is None else {"cost_usd": Coalesce(F("cost_usd"), Decimal(0)) + row.cost_usd}
 
 
 def _make(row: Execution, session: SessionRef) -> None:

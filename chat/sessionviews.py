@@ -43,9 +43,9 @@ def session_view(row: ChatSession, *, context_window: int) -> dict[str, Any]:
 
 
 def cost_of(session: ChatSession) -> float | None:
-    """What its runs cost in US dollars; None when it used tokens and none of them had a known price (R0.3: never 0 for unknown)."""
-    if not session.cost_usd and (session.input_tokens or session.output_tokens):
-        return None
+    """What its runs cost in US dollars; 0 before the first, None when none of them had a known price (R0.3: never 0 for unknown)."""
+    if session.cost_usd is None:
+        return None if session.input_tokens or session.output_tokens else 0.0
     return float(session.cost_usd)
 
 

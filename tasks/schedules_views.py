@@ -14,8 +14,8 @@ from chat.fields import parse
 from chat.idempotency import claim_for
 from chat.protocols.agents_api import executions
 from chat.protocols.agents_api.base import AgentRoute
-from chat.protocols.agents_api.errors import query_problem
 from chat.protocols.agents_api.paging import next_link
+from chat.queries import query_problem
 from chat.queued import Accepted
 from chat.times import iso
 from chat.views import Call, respond, uuid_for

@@ -12,6 +12,7 @@ AGENTS = """
 agents:
   - {name: priced, provider: fake, model: gpt-4o-mini}
   - {name: unpriced, provider: fake, model: homemade-model}
+  - {name: free, provider: fake, model: free-model}
 """
 
 
@@ -45,3 +46,15 @@ def test_an_operators_price_counts_from_the_next_turn(priced):
     priced.manage("shell", "-v", "0", "-c", f"from billing.models import Price; Price.objects.create({columns})")
     told = metrics(priced, "unpriced")
     assert told["cost_usd"] == told["input_tokens"]
+
+
+def test_what_is_free_costs_0_and_what_nobody_knows_null(priced):
+    """R0.3: of a turn, of its conversation, and of a conversation in which both happened."""
+    columns = "provider='fake', model='free-model', input_usd=0, output_usd=0"
+    priced.manage("shell", "-v", "0", "-c", f"from billing.models import Price; Price.objects.create({columns})")
+    metrics(priced, "root")
+    with clients.http(priced) as client:
+        for agent, cost in (("free", 0.0), ("root", None)):
+            told = [client.post(f"/api/agents/{agent}/chat", json={"message": "Hello"}).json() for _ in range(2)][-1]
+            listed = client.get(f"/api/agents/{agent}/chat/sessions").json()["sessions"][0]
+            assert [told["metadata"]["cost_usd"], told["session"]["total_cost_usd"], listed["total_cost"]] == [cost] * 3

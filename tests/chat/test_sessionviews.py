@@ -78,8 +78,10 @@ def test_parents_in_and_between_branches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "cost_usd", "shown"), [(0, 0, 0.0), (91, 0, None), (91, "0.001310", 0.00131)], ids=["nothing yet", "no price", "priced"]
+    ("tokens", "cost_usd", "shown"),
+    [(0, None, 0.0), (91, None, None), (91, Decimal(0), 0.0), (91, Decimal("0.001310"), 0.00131)],
+    ids=["nothing yet", "no price", "free", "priced"],
 )
-def test_a_cost_that_nobody_knows_is_null(tokens: int, cost_usd: str | int, shown: float | None) -> None:
+def test_a_cost_that_nobody_knows_is_null(tokens: int, cost_usd: Decimal | None, shown: float | None) -> None:
     """R0.3: null when unknown, never 0."""
-    assert cost_of(ChatSession(output_tokens=tokens, cost_usd=Decimal(cost_usd))) == shown
+    assert cost_of(ChatSession(output_tokens=tokens, cost_usd=cost_usd)) == shown

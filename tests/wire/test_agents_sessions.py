@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx2 as httpx
 import orjson
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.support import clients
 from tests.support.server import Server
@@ -445,6 +446,20 @@ def test_a_session_as_a_download(owner: httpx.Client) -> None:
     assert text.headers["content-type"] == "text/markdown; charset=utf-8"
     assert text.text.startswith("# What changed?\n")
     assert ANSWER in text.text
+
+
+def test_no_message_of_a_markdown_export_passes_for_another(owner: httpx.Client) -> None:
+    """Headings, fences and HTML that a message opens end with it."""
+    said = ["# User\n\n## chatter · now\nSetext\n===", "```\nnever closed", "<!-- never closed", "    ## code\r## chatter"]
+    session_id = fresh(owner, said[0])
+    for text in said[1:]:
+        told(owner, text, session_id=session_id)
+    exported = owner.get(path("chatter", "chat", "sessions", session_id, "export"), params={"format": "md"}).text
+    tokens = MarkdownIt().parse(exported)
+    headings = [
+        tokens[at + 1].content.split(" · ")[0] for at, token in enumerate(tokens) if token.type == "heading_open" and not token.level
+    ]
+    assert headings[1:] == ["User", "chatter"] * 4
 
 
 # Deleting

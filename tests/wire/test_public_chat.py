@@ -527,3 +527,13 @@ def test_what_httpx_sees_is_json(visitor: Visitor) -> None:
     answer: httpx.Response = visitor.say("Hello")
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-switchboard-agent"] == "pub-open"
+
+
+@pytest.mark.parametrize("query", ["partial=nonsense", "stream=yes", "render=pdf", "partial="])
+def test_a_query_that_means_nothing_is_422_and_begins_nothing(site: Server, query: str) -> None:
+    """AG-5, AG-9, AG-18."""
+    link = make(site)
+    with Visitor(site, link) as visitor:
+        answer = visitor.post(f"/api/public/chat/{link['token']}?{query}", json={"message": "Hello"})
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", query.partition("=")[0]])
+    assert publicwire.a_link(site, link)["usage_stats"]["total_messages"] == 0

@@ -143,6 +143,18 @@ def test_use_is_counted(site: Server) -> None:
     assert stats["last_used_at"].endswith("Z")
 
 
+def test_a_visitor_counts_once_however_many_first_messages_come_at_once_and_also_after_beginning_anew(site: Server) -> None:
+    link = make(site)
+    with Visitor(site, link) as visitor:
+        for _ in range(2):
+            fresh = visitor.delete(f"/api/public/session/{link['token']}", params=visitor.session or {"session_id": "none"}).json()
+            visitor.session = {"session_id": fresh["new_session_id"]}
+            with ThreadPoolExecutor(6) as pool:
+                assert {answer.status_code for answer in pool.map(visitor.say, ["Hello"] * 6)} == {200}
+    stats = publicwire.a_link(site, link)["usage_stats"]
+    assert (stats["total_messages"], stats["unique_visitors"]) == (12, 1)
+
+
 # Who may
 
 

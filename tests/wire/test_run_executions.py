@@ -273,6 +273,16 @@ def test_stopping_needs_the_scope_run(server: Server, owner: httpx.Client) -> No
         assert client.post(f"/api/executions/{run_of(owner)}/cancel").status_code == 403
 
 
+@pytest.mark.parametrize("value", ["nonsense", "", "0", "False"])
+def test_partial_is_true_or_false(owner: httpx.Client, value: str) -> None:
+    """AG-5, AG-18: on every stream of a run."""
+    execution_id = run_of(owner)
+    for path in (f"/api/executions/{execution_id}/stream", f"/api/agents/root/executions/{execution_id}/stream"):
+        answer = owner.get(path, params={"partial": value})
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
+        assert answer.json()["detail"][0]["loc"] == ["query", "partial"]
+
+
 # Approving
 
 

@@ -192,6 +192,7 @@ def test_who_waits_and_asks_twice_is_told_that_it_runs_and_then_what_came_of_it(
     again = post(owner, SLOW, async_mode=False, headers=headers)
     assert again.headers["idempotent-replayed"] == "true"
     assert (again.json()["response"], again.json()["task_execution_id"]) == (first.json()["response"], first.json()["task_execution_id"])
+    assert again.json()["session"] == first.json()["session"]  # of a run without one: not the sum of all such runs
 
 
 # Waiting for the result

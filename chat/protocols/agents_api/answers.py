@@ -81,7 +81,7 @@ def _metadata(row: Execution) -> dict[str, Any]:
 
 
 def _session(row: Execution, again: bool) -> dict[str, Any]:
-    cost, count = _sums_then(row) if again else _sums(row.session)
+    cost, count = _sums_then(row) if again and row.session_id else _sums(row.session)
     return {
         "total_cost_usd": cost,
         "context_tokens": row.context_tokens,

@@ -12,7 +12,7 @@ from agents.specs import AgentSpec
 from chat import archive, current, idempotency, repeats
 from chat.models import Message
 from chat.protocols.agents_api.chat_requests import ChatRequest
-from chat.protocols.agents_api.paging import choice_of
+from chat.queries import choice_of, partial_of
 from chat.requests import Branch, IdempotencyClaim, Part, Pointer, RepeatMark, SessionRef, TurnRequest
 from chat.sessions import current_session, find_session
 from chat.store import run
@@ -40,8 +40,7 @@ class Rendering:
 def rendering_of(call: Call, asked: ChatRequest) -> Rendering:
     """AG-9. Raises validation_error for values of the query that mean nothing."""
     wanted = choice_of(call, "stream", ("sse", "ndjson", "true", "false"))
-    partial = choice_of(call, "partial", ("true", "false")) != "false"
-    return Rendering(form=_form(call, asked.stream, wanted), partial=partial)
+    return Rendering(form=_form(call, asked.stream, wanted), partial=partial_of(call))
 
 
 def _form(call: Call, stream: bool | None, wanted: str | None) -> Form | None:

@@ -121,7 +121,7 @@ def stream_answer(*codes: str) -> dict[str, Any]:
     answer = documents.event_stream("One JSON object per frame; the last is `stream_end`.", _STREAM)
     return {
         "parameters": [documents.LAST_EVENT_ID, documents.AFTER, partial],
-        "responses": {(200, SSE): answer, **documents.refusals("invalid_request", *codes)},
+        "responses": {(200, SSE): answer, **documents.refusals("invalid_request", "validation_error", *codes)},
     }
 
 

@@ -50,11 +50,6 @@ def told_here(error: SwitchboardError, agent_name: str) -> SwitchboardError:
     return error
 
 
-def query_problem(name: str, sentence: str) -> SwitchboardError:
-    """422 for a parameter of the query (AG-5): never taken for "no filter"."""
-    return SwitchboardError("validation_error", errors=[{"type": "value_error", "loc": ["query", name], "msg": sentence}])
-
-
 def field_problem(name: str, sentence: str) -> SwitchboardError:
     """422 for a field that has the right type but not the right value."""
     return SwitchboardError("validation_error", errors=[{"type": "value_error", "loc": ["body", name], "msg": sentence}])

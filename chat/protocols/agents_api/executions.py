@@ -16,8 +16,8 @@ from chat import turns
 from chat.executions import MAX_SHOWN_MESSAGE_CHARS, begun, is_own, summary
 from chat.models import Execution, Wire
 from chat.protocols.agents_api.base import manages
-from chat.protocols.agents_api.errors import query_problem
-from chat.protocols.agents_api.paging import choice_of, limit_of
+from chat.protocols.agents_api.paging import limit_of
+from chat.queries import choice_of, query_problem
 from chat.store import run
 from chat.views import Call, uuid_for
 

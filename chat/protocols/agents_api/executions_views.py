@@ -12,6 +12,7 @@ from chat.protocols.agents_api import executions_documents as documents
 from chat.protocols.agents_api.base import AgentRoute, agent_named
 from chat.protocols.agents_api.paging import next_link
 from chat.protocols.agents_api.views import in_full, watched
+from chat.queries import partial_of
 from chat.times import iso
 from chat.views import Call, respond
 
@@ -70,10 +71,10 @@ class AgentStreamView(AgentRoute):
 
     @documents.stream
     async def get(self, call: Call, name: str, execution_id: str) -> HttpResponseBase:
-        after = number_after(call)
+        after, partial = number_after(call), partial_of(call)
         row = await run_of(call, name, execution_id)
         check_read(call.principal, row)
-        return await watched(call, row, after)
+        return await watched(call, row, after, partial=partial)
 
 
 class TerminateView(AgentRoute):

@@ -1,5 +1,6 @@
 """A whole conversation as a download: JSON with every branch, or Markdown to read (AG-22)."""
 
+import re
 from collections.abc import Iterator
 
 import orjson
@@ -12,6 +13,7 @@ from chat.models import ChatSession, Message
 from chat.sessionviews import branched_views, content_of, files, session_view, tool_calls
 from chat.times import iso
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _TYPES = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
 
 
@@ -39,7 +41,12 @@ def _markdown(session: ChatSession, rows: list[Message]) -> Iterator[str]:
         yield f"## {'User' if row.role == Message.Role.USER else session.agent_name} · {iso(row.created_at)}\n"
         yield from (f"- file: {_line(file['name'])}" for file in files(row.parts))
         yield from (f"- tool: `{call['tool']}` `{orjson.dumps(call['input']).decode()}`" for call in tool_calls(row.parts))
-        yield content_of(row) + ("\n\n*(incomplete)*\n" if row.incomplete else "\n")
+        yield f"\n{_quoted(content_of(row))}\n" + ("\n*(incomplete)*\n" if row.incomplete else "")
+
+
+def _quoted(text: str) -> str:
+    """What was said, as a quotation: whatever it opens (headings, fences, HTML) ends with it, and no message passes for another."""
+    return "\n".join(f"> {line}".rstrip() for line in _LINE_END.split(text))
 
 
 def _line(text: str) -> str:

@@ -10,8 +10,9 @@ from chat import archive, current, sessionbell
 from chat.models import ChatSession, Execution
 from chat.protocols.agents_api import session_documents as documents
 from chat.protocols.agents_api.base import AgentRoute, agent_named
-from chat.protocols.agents_api.paging import before_of, choice_of, limit_of, next_link, page
+from chat.protocols.agents_api.paging import before_of, limit_of, next_link, page
 from chat.protocols.agents_api.session_views import check_read, ids, shelf_for
+from chat.queries import choice_of
 from chat.sessionviews import brief_view, cost_of, message_view
 from chat.store import run
 from chat.times import iso

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from agents.errors import SwitchboardError
 from chat.archive import NotThere
-from chat.protocols.agents_api.errors import query_problem
+from chat.queries import query_problem
 from chat.store import run
 from chat.views import Call, uuid_for
 
@@ -24,14 +24,6 @@ def limit_of(call: Call, default: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= most):
         raise query_problem("limit", f"must be a whole number from 1 to {most}")
     return int(text)
-
-
-def choice_of(call: Call, name: str, choices: tuple[str, ...]) -> str | None:
-    """A parameter that has one of a few values, None when it is absent. Raises validation_error."""
-    value: str | None = call.query.get(name)
-    if value is not None and value not in choices:
-        raise query_problem(name, f"must be {' or '.join(choices)}")
-    return value
 
 
 def next_link(call: Call, before: object | None) -> dict[str, str]:

@@ -14,10 +14,10 @@ from chat.models import ChatSession
 from chat.protocols.agents_api import session_documents as documents
 from chat.protocols.agents_api.base import AgentRoute, agent_named, check_manager, manages
 from chat.protocols.agents_api.chat_requests import FeedbackRequest, TitleRequest
-from chat.protocols.agents_api.errors import query_problem
 from chat.protocols.agents_api.export import download
-from chat.protocols.agents_api.paging import before_of, choice_of, limit_of, next_link, page
+from chat.protocols.agents_api.paging import before_of, limit_of, next_link, page
 from chat.protocols.agents_api.rendered import with_parts
+from chat.queries import choice_of, query_problem, rendered_of
 from chat.sessionviews import branched_views, session_view
 from chat.store import run
 from chat.views import Call, respond, uuid_for
@@ -49,7 +49,7 @@ class SessionView(AgentRoute):
     async def get(self, call: Call, name: str, session_id: str) -> HttpResponse:
         limit, before = limit_of(call, 100, 1000), before_of(call)
         every_branch = choice_of(call, "branch", ("all", "active")) == "all"
-        as_html = choice_of(call, "render", ("html",)) is not None
+        as_html = rendered_of(call)
         agent = await agent_named(call.principal, name)
         row = await readable(call.principal, agent, session_id)
         found = await page(archive.messages, row.id, limit=limit, before=before, every_branch=every_branch)

@@ -12,6 +12,7 @@ from chat.fields import parse
 from chat.models import Execution
 from chat.protocols.agents_api import documents
 from chat.protocols.agents_api.serializers import DecisionRequest
+from chat.queries import partial_of
 from chat.store import run
 from chat.streaming import sse_watch
 from chat.streamjson import Encoder
@@ -38,10 +39,10 @@ class StreamView(WireView):
 
     @documents.stream
     async def get(self, call: Call, execution_id: str) -> HttpResponseBase:
-        after = number_after(call)
+        after, partial = number_after(call), partial_of(call)
         row = await execution_for(call.principal, execution_id)
         check_read(call.principal, row)
-        return await watched(call, row, after)
+        return await watched(call, row, after, partial=partial)
 
 
 class CancelView(WireView):
@@ -78,10 +79,9 @@ async def in_full(call: Call, row: Execution) -> HttpResponse:
     return respond(await detail(row, for_manager=await manages(call.principal, row)))
 
 
-async def watched(call: Call, row: Execution, after: int) -> HttpResponseBase:
+async def watched(call: Call, row: Execution, after: int, *, partial: bool) -> HttpResponseBase:
     """The run's events after that number, live; one that waits says so in silence (AG-20)."""
     session_id = str(row.session_id or "")
-    partial = call.query.get("partial") != "false"
     encoder = Encoder(execution_id=str(row.id), session_id=session_id, partial=partial, after=after)
     if row.status == Execution.Status.QUEUED:
         encoder.queued(await position_of(row))

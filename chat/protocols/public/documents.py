@@ -227,7 +227,7 @@ history = extend_schema(
                 "message_count": 1,
             },
         ),
-        **documents.refusals(*_VISITED, *_VERIFIED),
+        **documents.refusals("validation_error", *_VISITED, *_VERIFIED),
     },
 )
 clear = extend_schema(
@@ -271,7 +271,7 @@ stream = extend_schema(
     parameters=[*_SESSION_QUERY, documents.LAST_EVENT_ID, documents.AFTER, _RENDER],
     responses={
         (200, SSE): documents.event_stream("One JSON object per frame; the last is `stream_end`.", _STREAM),
-        **documents.refusals("invalid_request", *_VISITED, *_VERIFIED, "execution_not_found"),
+        **documents.refusals("validation_error", "invalid_request", *_VISITED, *_VERIFIED, "execution_not_found"),
     },
 )
 terminate = extend_schema(

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +24,7 @@ from chat.protocols.public import documents, transcript, visitors
 from chat.protocols.public.answers import RenderedEncoder, VisitorEncoder, response_of, sentence_for, told
 from chat.protocols.public.serializers import ChatRequest
 from chat.protocols.public.visitors import Visitor
+from chat.queries import choice_of, partial_of, rendered_of
 from chat.requests import TurnRequest
 from chat.store import run
 from chat.streaming import sse, sse_watch, whole
@@ -114,16 +115,32 @@ class ChatView(LinkView):
     async def _answer(self, call: Call, link: Link) -> HttpResponseBase:
         body = call.json()
         asked = parse(ChatRequest, body)
-        form = None if asked.async_mode else wanted_form(asked.stream, call.headers.get("accept", ""), call.query.get("stream"))
+        how = rendering_of(call, asked)
         visitor = await visitors.asking(link, asked.session_id, asked.session_token)
         call.check_size(directory.body_limit(link.agent))
-        turn = await begin(call, link, visitor, asked, body, form)
+        turn = await begin(call, link, visitor, asked, body, how.form)
         visitor = await visitors.of_replay(visitor, turn) if turn.replayed else visitor
         if asked.async_mode:
             return respond(accepted(link, visitor, turn), 202, headers_of(visitor, turn))
-        if form is not None:
-            return await stream(call, visitor, turn, form)
+        if how.form is not None:
+            return await stream(call, visitor, turn, how.form, how)
         return await answer(call, visitor, turn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """How the answer is given; `form` None: as one JSON body. `rendered`: with its texts as HTML, for our own page."""
+
+    form: Form | None
+    partial: bool
+    rendered: bool
+
+
+def rendering_of(call: Call, asked: ChatRequest) -> Rendering:
+    """Raises validation_error for values of the query that mean nothing, before anything is begun."""
+    query = choice_of(call, "stream", ("sse", "ndjson", "true", "false"))
+    form = None if asked.async_mode else wanted_form(asked.stream, call.headers.get("accept", ""), query)
+    return Rendering(form=form, partial=partial_of(call), rendered=rendered_of(call))
 
 
 async def begin(call: Call, link: Link, visitor: Visitor, asked: ChatRequest, body: Any, form: Form | None) -> Turn:
@@ -172,14 +189,14 @@ async def counted(call: Call, link: Link, visitor: Visitor) -> AsyncIterator[Rec
     receipt, uses = Receipt(), (f"link-messages-from:{call.address}", f"link-messages:{link.id}")
     for use, limit in zip(uses, (MESSAGES_OF_ADDRESS, MESSAGES_OF_LINK), strict=True):
         await throttle.spend(use, limit)
-    await spend_message(link.id, is_first=visitor.is_first)
+    spent = await spend_message(link.id, visitor.session.name if visitor.is_first else None)
     try:
         yield receipt
     except BaseException:
-        await give_message_back(link.id, is_first=visitor.is_first)
+        await give_message_back(spent)
         raise
     if receipt.replayed:
-        await give_message_back(link.id, is_first=visitor.is_first)
+        await give_message_back(spent)
         for use in uses:
             await throttle.give_back(use)
 
@@ -202,14 +219,10 @@ def accepted(link: Link, visitor: Visitor, turn: Turn) -> dict[str, Any]:
     }
 
 
-async def stream(call: Call, visitor: Visitor, turn: Turn, form: Form) -> HttpResponseBase:
-    rendered = form == "sse" and call.query.get("render") == "html"
-    encoder = RenderedEncoder(visitor.public_id) if rendered else VisitorEncoder(visitor.public_id, form=form, partial=_partial(call))
+async def stream(call: Call, visitor: Visitor, turn: Turn, form: Form, how: Rendering) -> HttpResponseBase:
+    rendered = form == "sse" and how.rendered
+    encoder = RenderedEncoder(visitor.public_id) if rendered else VisitorEncoder(visitor.public_id, form=form, partial=how.partial)
     return await sse(call, turn, encoder, headers=headers_of(visitor, turn), content_type=CONTENT_TYPES[form])
-
-
-def _partial(call: Call) -> bool:
-    return bool(call.query.get("partial") != "false")
 
 
 async def answer(call: Call, visitor: Visitor, turn: Turn) -> HttpResponseBase:
@@ -238,8 +251,9 @@ class HistoryView(LinkView):
 
     @documents.history
     async def get(self, call: Call, token: str) -> HttpResponse:
+        rendered = rendered_of(call)
         row, public_id = await visitors.reading(self.link_of(call), call.query)
-        messages = await transcript.messages_of(row, rendered=call.query.get("render") == "html") if row else []
+        messages = await transcript.messages_of(row, rendered=rendered) if row else []
         return respond({"messages": messages, "session_id": public_id, "message_count": len(messages)}, headers=_PRIVATE)
 
 
@@ -291,13 +305,13 @@ class StreamView(RunView):
 
     @documents.stream
     async def get(self, call: Call, token: str, execution_id: str) -> HttpResponseBase:
-        after = number_after(call)
+        after, partial, rendered = number_after(call), partial_of(call), rendered_of(call)
         row, public_id = await self.run_for(call, execution_id)
         encoder: VisitorEncoder
-        if call.query.get("render") == "html" and after == 0:
+        if rendered and after == 0:
             encoder = RenderedEncoder(public_id, execution_id=str(row.id))
         else:
-            encoder = VisitorEncoder(public_id, execution_id=str(row.id), partial=_partial(call), after=after)
+            encoder = VisitorEncoder(public_id, execution_id=str(row.id), partial=partial, after=after)
         if row.status == Execution.Status.QUEUED:
             encoder.queued(1)  # behind how many others is no visitor's business
         headers = {"X-Execution-Id": str(row.id), "X-Switchboard-Agent": row.agent_name}

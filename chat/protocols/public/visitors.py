@@ -16,7 +16,7 @@ from django.utils.text import Truncator
 
 from agents.access import Principal
 from agents.errors import SwitchboardError
-from chat.links import Link
+from chat.links import Link, remember
 from chat.models import ChatSession, Wire
 from chat.requests import SessionRef
 from chat.sessions import new_session, ref_of
@@ -119,8 +119,13 @@ async def clear(link: Link, query: Mapping[str, str]) -> str | None:
 
 
 def _replace(link: Link, old: ChatSession | None, fresh: str | None) -> None:
-    """The old conversation stays for managers, under no name; the new one is there before its first message, so its id is known."""
+    """The old conversation stays for managers, under no name; the new one is there before its first message, so its id is known.
+
+    Who wrote in the old one is no new visitor in the new one.
+    """
     if old is not None:
+        if old.title and (name := fresh or old.name):
+            remember(link.id, name)
         ChatSession.objects.filter(id=old.id).update(name=None, status=ChatSession.Status.CLOSED)
     if fresh is not None:
         ChatSession.objects.create(
