@@ -18,13 +18,17 @@ _PROVIDER_ERRORS: dict[ErrorKind, tuple[str, str]] = {
     "timeout": ("provider_unavailable", "The model provider did not answer in time."),
     "bad_request": ("provider_error", "The model provider returned an error."),
     "invalid": ("provider_error", "The model provider returned an error."),
+    "circuit_open": ("circuit_open", ""),
 }
+
+
+_MAY_PASS = ("provider_unavailable", "circuit_open")
 
 
 def turn_error(error: ProviderError) -> TurnError:
     """The fixed sentence and code for a classified provider failure; `detail` keeps the provider's text for managers."""
     code, message = _PROVIDER_ERRORS[error.kind]
-    retry_after_s = max(1, round(error.retry_after_s or 1)) if code == "provider_unavailable" else None
+    retry_after_s = max(1, round(error.retry_after_s or 1)) if code in _MAY_PASS else None
     return TurnError(code, message, retry_after_s=retry_after_s, detail=f"{error.kind}: {error.detail}"[:2000])
 
 

@@ -36,7 +36,7 @@ def ended(turn: Turn, end: Ended | Paused) -> TurnEvent:
 
 
 def failed(turn: Turn, error: TurnError) -> TurnFailed:
-    turn.begin.error_detail = directory.current().scrubber.text(error.detail)
+    turn.begin.error_detail, turn.retry_after_s = directory.current().scrubber.text(error.detail), error.retry_after_s
     if error.detail:
         logger.warning("run %s failed: %s %s", turn.execution_id, error.code, turn.begin.error_detail)
     return TurnFailed(code=error.code, message=error.message, status=error.status, **sums(turn), **_final(turn))

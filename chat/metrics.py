@@ -1,8 +1,16 @@
-"""What Prometheus is told (config.health serves it). Labels are closed sets: wires, statuses, routes; never ids or names of people."""
+"""What Prometheus is told (config.health serves it).
 
+Labels are closed sets: wires, statuses, routes, providers; never ids or names of people.
+"""
+
+from collections.abc import Iterable
 from functools import lru_cache
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from agents.providers import circuits
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -14,6 +22,21 @@ _tokens = Counter("switchboard_tokens", "Tokens of all model calls.", ["directio
 _streams = Gauge("switchboard_open_streams", "Answers that are being streamed now.")
 _sockets = Gauge("switchboard_open_sockets", "WebSockets that are open now.")
 _requests = Counter("switchboard_http_requests", "HTTP requests.", ["method", "route", "status"])
+
+
+class _Circuits(Collector):
+    """Read when Prometheus asks, so that no call pays for it."""
+
+    def collect(self) -> Iterable[Metric]:
+        opened = CounterMetricFamily("switchboard_provider_circuit_openings", "Times a provider was left alone.", labels=["provider"])
+        is_open = GaugeMetricFamily("switchboard_provider_circuit_open", "1 while a provider is left alone.", labels=["provider"])
+        for name, (count, now) in circuits.openings().items():
+            opened.add_metric([name], count)
+            is_open.add_metric([name], int(now))
+        return opened, is_open
+
+
+REGISTRY.register(_Circuits())
 
 
 def turn_started(wire: str | None) -> None:

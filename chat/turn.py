@@ -53,6 +53,7 @@ class Turn:
         "replayed",
         "request",
         "resumed",
+        "retry_after_s",
         "started_at",
         "started_s",
         "states",
@@ -95,6 +96,7 @@ class Turn:
         self.begun = False
         self.ending = False
         self.stop_code = ""
+        self.retry_after_s: int | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     @property
@@ -139,7 +141,8 @@ class Turn:
         worked = self.progress.parts or event.usage.model_calls
         headers = {**self.headers, **({"x-should-retry": "false"} if worked else {})}
         status = event.status if isinstance(event, TurnFailed) else 409
-        return TurnError(event.code, event.message, status=status, headers=headers, extra={"execution_id": str(self.execution_id)})
+        extra = {"execution_id": str(self.execution_id)}
+        return TurnError(event.code, event.message, status=status, retry_after_s=self.retry_after_s, headers=headers, extra=extra)
 
     def unsaved_text(self) -> str:
         """Text that came since the last call, with the blank lines between blocks: what a checkpoint appends."""

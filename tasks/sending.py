@@ -2,6 +2,7 @@
 
 import hmac
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from django.utils import timezone
 from agents.database import run
 from agents.fetch import Request, fetch
 from agents.models import UserProfile, new_secret
-from agents.net import FetchError
+from agents.net import FetchError, Reason
 from chat.executions import report
 from chat.models import Execution
 from chat.times import iso
@@ -22,6 +23,10 @@ TIMEOUT_S = 10.0
 EVENT = "execution.finished"
 OLD_SECRET_SIGNS = timedelta(hours=24)
 _ANSWER_BYTES = 4096
+_SENTENCES: Mapping[Reason, str] = {
+    "blocked": "The address is of a private network, or leads to one: it was not called. ALLOW_PRIVATE_ADDRESSES names those that may be.",
+    "redirects": "The receiver redirected, which deliveries do not follow.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +50,7 @@ async def send(delivery: Delivery) -> Outcome:
     try:
         answer = await fetch(prepared, timeout_s=TIMEOUT_S, max_bytes=_ANSWER_BYTES, max_redirects=0)
     except FetchError as error:
-        told = "The receiver redirected, which deliveries do not follow." if error.reason == "redirects" else str(error)
-        return Outcome(error=told)
+        return Outcome(error=_SENTENCES.get(error.reason, str(error)))
     if 200 <= answer.status < 300:
         return Outcome(status=answer.status)
     return Outcome(status=answer.status, error=f"The receiver answered {answer.status}.")

@@ -1,5 +1,6 @@
 """Providers: where models are served, and whether they answer."""
 
+import math
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,6 +13,7 @@ from agents.admin.base import ModelAdmin, ModelForm, shown
 from agents.admin.buttons import button
 from agents.admin.formfields import ReadableJSONField, SecretField
 from agents.models import Provider
+from agents.providers import circuits
 
 NEEDS_KEY = frozenset((Provider.Kind.ANTHROPIC, Provider.Kind.GOOGLE))
 
@@ -87,8 +89,15 @@ class ProviderAdmin(ModelAdmin[Provider]):
     def address(self, provider: Provider) -> str:
         return provider.base_url or ("in this process" if provider.kind == Provider.Kind.DEMO else "the vendor's own")
 
-    @shown("connection", label={"Answers": "success", "Fails": "danger", "Not tested": "info"})
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
+        original = context.get("original")
+        left_alone_s = circuits.open_s(str(original.pk)) if original else 0
+        return super().render_change_form(request, context | {"left_alone_s": math.ceil(left_alone_s)}, *args, **options)
+
+    @shown("connection", label={"Answers": "success", "Fails": "danger", "Not tested": "info", "Left alone": "warning"})
     def connection(self, provider: Provider) -> str:
+        if circuits.open_s(str(provider.pk)):
+            return "Left alone"
         return {True: "Answers", False: "Fails", None: "Not tested"}[provider.last_check_ok]
 
     @shown("models")

@@ -85,7 +85,9 @@ class ModelRequest:
     stream: bool = True
 
 
-ErrorKind = Literal["auth", "rate_limit", "context_length", "content_filter", "overloaded", "network", "timeout", "bad_request", "invalid"]
+ErrorKind = Literal[
+    "auth", "rate_limit", "context_length", "content_filter", "overloaded", "network", "timeout", "bad_request", "invalid", "circuit_open"
+]
 
 
 class ProviderError(Exception):

@@ -1,5 +1,6 @@
 """One model call with patience: retries before the first delta, then the next fallback model. Afterwards errors pass through.
 
+A provider that failed often is not asked for a while (circuits).
 Costs nothing while all goes well: waits are computed only when something failed.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from itertools import count
 
-from agents.providers import build
+from agents.providers import build, circuits
 from agents.providers.base import Delta, ModelRequest, Provider, ProviderError
 from agents.specs import ModelSpec, ProviderSpec
 
@@ -33,15 +34,19 @@ async def stream(
         for attempt in count(1):
             begun = False
             try:
+                circuits.check(model.provider)
                 async with aclosing(provider_for(model.provider).stream(request_for(model))) as answer:
                     async for deltas in answer:
-                        begun = True
+                        if not begun:
+                            begun = True
+                            circuits.answered(model.provider)
                         yield model, deltas
                 return
             except ProviderError as error:
                 if begun:
                     raise
                 if not await _waited(error, model, attempt):
+                    circuits.failed(model.provider, error.kind)
                     if fallback is None or error.kind == "content_filter":
                         raise
                     break

@@ -12,14 +12,16 @@ OURS = frozenset((
     "SECRET_KEY", "SHUTDOWN_SECONDS", "TIME_ZONE", "TRUSTED_PROXIES",
 ))
 # fmt: on
-PREFIXES = ("CHAT_", "JWT_", "UPLOAD_", "WORKER_", "WS_")
+PREFIXES = ("CHAT_", "JWT_", "PROVIDER_", "UPLOAD_", "WORKER_", "WS_")
+PATIENT = {"PROVIDER_CIRCUIT_FAILURES": "0"}
+"""Tests share a provider, and many have it fail: it is never left alone, but where a test says so."""
 ON_SERVICES = {"TEST_DATABASE_URL": "DATABASE_URL", "TEST_REDIS_URL": "REDIS_URL"}
 """In-process tests run on a real PostgreSQL or Redis where the run names one in these."""
 
 
 def cleaned(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without any variable that configures Switchboard."""
-    return {name: value for name, value in environ.items() if name not in OURS and not name.startswith(PREFIXES)}
+    """The environment for a server, without any variable that configures Switchboard."""
+    return {name: value for name, value in environ.items() if name not in OURS and not name.startswith(PREFIXES)} | PATIENT
 
 
 def prepare(environ: MutableMapping[str, str], data_dir: str) -> None:

@@ -148,7 +148,8 @@ def test_our_own_network_is_out_of_reach(run: Execution, settings: Settings, url
     Endpoint.objects.create(name="inside", url=url, secret=SECRET)
     delivery = delivered(run)
     assert (delivery.status, delivery.tries[0]["status"], delivery.tries[0]["error"]) == (
-        "pending", None, "This address may not be fetched.",
+        "pending", None, "The address is of a private network, or leads to one: it was not called. "
+        "ALLOW_PRIVATE_ADDRESSES names those that may be.",
     )  # fmt: skip
 
 

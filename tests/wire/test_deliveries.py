@@ -88,7 +88,36 @@ def test_two_processes_deliver_once(redis_pg_servers: tuple[Server, Server], rec
     with clients.http(first) as here, clients.http(second) as there:
         ids = [runwire.ask(client, "Hello", agent="root").headers["x-execution-id"] for client in (here, there)]
     log = "from tasks.models import *; print([(str(d.execution_id), d.tries) for d in Delivery.objects.all()])"
-    told = until(lambda: (shown := first.manage("shell", "-v0", "-c", log)) and shown.count("may not be fetched") == 2 and shown)
+    told = until(lambda: (shown := first.manage("shell", "-v0", "-c", log)) and shown.count("of a private network") == 2 and shown)
     assert all(execution_id in told for execution_id in ids)
     assert receiver.received == []
     first.manage("shell", "-c", "from tasks.models import *; Endpoint.objects.all().delete()")
+
+
+PRIVATE = (
+    "127.0.0.1", "10.0.0.8", "192.168.1.1", "169.254.169.254", "100.100.100.200", "0.0.0.0", "0x7f000001", "2130706433", "127.1", "[::1]",
+    "[fd00::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_a_callback_to_a_private_address_is_refused_at_once(server: Server, host: str) -> None:
+    """R11.4, AG-52: in every notation; nothing is begun."""
+    with clients.http(server) as owner:
+        answer = owner.post("/api/agents/root/task", json={"message": "Hello", "callback_url": f"https://{host}:8443/hook"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
+    problem = answer.json()["detail"][0]
+    assert (problem["loc"], problem["msg"]) == (["body", "callback_url"], "must not be an address of a private network")
+
+
+def test_a_name_that_leads_to_a_private_address_is_not_called_and_the_log_says_so(new_server: NewServer, receiver: Receiver) -> None:
+    """R11.4: what a name leads to is seen when it is called; managers read why in the admin."""
+    server = new_server()
+    url = receiver.url.replace("http://127.0.0.1", "https://localhost")
+    with clients.http(server) as owner:
+        answer = owner.post("/api/agents/root/task", json={"message": "Hello", "callback_url": url})
+    assert answer.status_code == 202
+    log = "from tasks.models import Delivery; print(Delivery.objects.get().tries)"
+    told = until(lambda: "private network" in (shown := server.manage("shell", "-v0", "-c", log)) and shown)
+    assert "it was not called" in told
+    assert receiver.received == []

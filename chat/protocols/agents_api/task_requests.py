@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from agents.net import FetchError, check_url
 from chat.fields import MessageText, Shape, empty_is_absent
 from chat.files import Attachments, Files
 
@@ -13,6 +14,7 @@ Optional = BeforeValidator(empty_is_absent)
 
 
 def check_https(url: str) -> str:
+    """An address that could be delivered to. Where a name leads is seen when it is called (R11.4)."""
     try:
         parts = urlsplit(url)
         named = parts.scheme == "https" and parts.hostname and (parts.port is None or parts.port > 0) and parts.username is None
@@ -20,6 +22,10 @@ def check_https(url: str) -> str:
         named = None
     if not named or not url.isascii() or not url.isprintable() or " " in url:
         raise PydanticCustomError("url", "must be an https URL, without credentials in it")
+    try:
+        check_url(url)
+    except FetchError as error:
+        raise PydanticCustomError("url", "must not be an address of a private network") from error
     return url
 
 

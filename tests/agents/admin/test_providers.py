@@ -3,11 +3,14 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from django.conf import LazySettings
 from django.test import Client
 
 from agents import health
 from agents.admin.buttons import row_url
 from agents.models import Agent, Provider
+from agents.providers import circuits
+from agents.versions import provider_spec
 from tests.agents.admin.conftest import KEY
 from tests.agents.admin.forms import said, submit
 
@@ -111,3 +114,14 @@ def test_ollama_lists_latest_for_what_it_serves_without() -> None:
     assert answer.serves("llama3")
     assert answer.serves("qwen:7b")
     assert not answer.serves("qwen")
+
+
+def test_a_provider_that_is_left_alone_says_so(admin: Client, provider: Provider, settings: LazySettings) -> None:
+    settings.PROVIDER_CIRCUIT_FAILURES = 1
+    circuits.failed(provider_spec(provider), "network")
+    try:
+        for url in ("/admin/agents/provider/", row_url(provider)):
+            assert "Left alone" in admin.get(url).content.decode()
+    finally:
+        circuits.forget()
+    assert "Left alone" not in admin.get(row_url(provider)).content.decode()
