@@ -10,8 +10,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import uvloop
@@ -28,6 +29,7 @@ from config.serving import (
     WEBSOCKET_BYTES,
     Application,
     Lifespan,
+    ReaderClock,
     body_limit,
     raw_refusal,
     refusal,
@@ -44,6 +46,7 @@ from twisted.logger import globalLogBeginner
 from twisted.protocols.basic import LineReceiver
 from twisted.web import http
 
+http.RESPONSES.update({status.value: status.phrase.encode() for status in HTTPStatus})  # twisted knows no 429
 _LINGER_S = 10
 """How long the rest of a refused body is thrown away before the connection is closed under the client's hands."""
 
@@ -189,6 +192,39 @@ class CuttingChannel(http.HTTPChannel):  # type: ignore[misc]  # twisted is unty
     early = False
     body_ended = False
     window_bytes = 0
+    reader: ReaderClock | None = None
+    written = 0
+
+    def write(self, data: bytes) -> None:
+        self.written += len(data)
+        super().write(data)
+
+    def writeSequence(self, iovec: Sequence[bytes]) -> None:
+        self.written += sum(map(len, iovec))
+        super().writeSequence(iovec)
+
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        if self.reader is None:
+            self.reader = ReaderClock(asyncio.get_running_loop(), self._taken, self.transport.abortConnection)
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        self._stop_reader()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._stop_reader()
+        super().connectionLost(reason)
+
+    def _taken(self) -> int:
+        """daphne writes on regardless: what the client has not taken waits in twisted's buffers."""
+        waiting = len(self.transport.dataBuffer) - self.transport.offset + self.transport._tempDataLen
+        return self.written - int(waiting)
+
+    def _stop_reader(self) -> None:
+        if self.reader is not None:
+            self.reader.stop()
+            self.reader = None
 
     def dataReceived(self, data: bytes) -> None:
         self.window_bytes += len(data)

@@ -26,6 +26,8 @@ HEAD_BYTES = 65_536
 BODY_WINDOW_S = 30
 BODY_WINDOW_BYTES = 16_384
 """A body that brings less in a window is slow or stalled, and is cut."""
+READER_S = 60
+"""A client that takes nothing of its answer for so long is gone (R7.6); a phone in a pocket may wake up before that."""
 KEEP_ALIVE_S = 75
 """Longer than proxies keep idle connections, so that it is never we who close one they are about to use."""
 LAST_BYTES_S = 2.0
@@ -118,6 +120,28 @@ def raw_refusal(status_line: bytes, sentence: str) -> bytes:
     headers, body = refusal(sentence)
     lines = [b"%b: %b\r\n" % header for header in (*headers, (b"connection", b"close"))]
     return b"HTTP/1.1 %b\r\n%b\r\n%b" % (status_line, b"".join(lines), body)
+
+
+class ReaderClock:
+    """Runs while an answer waits for its client to read: one who takes nothing is cut (R7.6).
+
+    `taken` tells how far the client is, as a number that grows; `cut` ends the connection. The run goes on or is cancelled (R6).
+    """
+
+    __slots__ = ("_cut", "_handle", "_taken")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, taken: Callable[[], int], cut: Callable[[], object]) -> None:
+        self._taken, self._cut = taken, cut
+        self._handle = loop.call_later(READER_S, self._look, loop, taken())
+
+    def _look(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
+        if (now := self._taken()) > before:
+            self._handle = loop.call_later(READER_S, self._look, loop, now)
+        else:
+            self._cut()
+
+    def stop(self) -> None:
+        self._handle.cancel()
 
 
 class Lifespan:

@@ -29,6 +29,7 @@ from config.serving import (
     PING_S,
     WEBSOCKET_BYTES,
     Application,
+    ReaderClock,
     raw_refusal,
 )  # fmt: skip
 
@@ -83,8 +84,9 @@ class PatientProtocol(HttpToolsProtocol):
     What is set late has a slot: attributes unknown when other instances were made give each a whole dictionary, 1.3 kB more.
     """
 
-    __slots__ = ("_bytes", "_clock", "_departure", "_state", "url")
+    __slots__ = ("_bytes", "_clock", "_departure", "_reader", "_state", "url")
     _clock: asyncio.TimerHandle | None
+    _reader: ReaderClock | None
     _state: str  # idle, head, body
     _bytes: int
     _departure: Departure
@@ -92,12 +94,13 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._clock = None
+        self._clock = self._reader = None
         self._departure = Departure()
         self._enter("head", HEAD_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._enter("idle", None)
+        self._stop_reader()
         super().connection_lost(exc)
         self._departure.tell()
 
@@ -121,6 +124,28 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._enter("idle", None)
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reader = ReaderClock(self.loop, self._taken, self._cut)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_reader()
+
+    def _taken(self) -> int:
+        """Nothing is added while writing is paused."""
+        return -self.transport.get_write_buffer_size()
+
+    def _cut(self) -> None:
+        """Without lingering: the kernel, too, forgets what the client did not take."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def _stop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader = None
 
     def _enter(self, state: str, seconds: int | None) -> None:
         if self._clock is not None:

@@ -1,11 +1,13 @@
-"""R12.1a, R12.5: what the transport promises on both servers: bodies cut at the limit, slow clients cut, an orderly end."""
+"""R12.1a, R12.5, R7.6: what the transport promises on both servers: bodies cut at the limit, slow clients cut, an orderly end."""
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import psutil
@@ -71,7 +73,7 @@ def server(kind, tmp_path_factory):
 @pytest.fixture(scope="module")
 def hasty_server(kind, tmp_path_factory):
     """Its patience is short, so that tests need none."""
-    running = Running(kind, tmp_path_factory.mktemp(kind), "HEAD_S=0.4", "BODY_WINDOW_S=0.4", "BODY_WINDOW_BYTES=10")
+    running = Running(kind, tmp_path_factory.mktemp(kind), "HEAD_S=0.4", "BODY_WINDOW_S=0.4", "BODY_WINDOW_BYTES=10", "READER_S=0.5")
     yield running
     running.end()
 
@@ -224,6 +226,34 @@ def test_a_slow_body_that_keeps_coming_is_heard_to_its_end(hasty_server):
         drip(connection, [b"x" * 10] * 10)
         connection.settimeout(20)
         assert answer(connection)[2]["size"] == 100
+
+
+def small_window(running):
+    """A connection whose client side holds little, so that what is not read waits in the server."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    connection.settimeout(20)
+    connection.connect(("127.0.0.1", running.port))
+    return closing(connection)
+
+
+def test_a_client_that_stops_reading_is_cut(hasty_server):
+    """R7.6: it is not waited for, and what it does not take is not kept."""
+    with small_window(hasty_server) as connection:
+        connection.sendall(head("/large?500", method="GET"))
+        poller = select.poll()
+        poller.register(connection, 0)  # errors and hang-ups only: nothing is read
+        assert poller.poll(20_000)
+
+
+def test_a_client_that_reads_slowly_gets_everything(hasty_server):
+    with small_window(hasty_server) as connection:
+        connection.sendall(head("/large?200", "Connection: close", method="GET"))
+        received = b""
+        while part := connection.recv(131_072):
+            received = received[-100:] + part
+            time.sleep(0.01)
+    assert b"end mark" in received
 
 
 def drip(connection, pieces):

@@ -12,6 +12,7 @@ django.setup()
 
 from config import serving  # noqa: E402
 
+LARGE_PIECE = 65_536
 stopping: asyncio.Event
 
 
@@ -22,6 +23,8 @@ async def application(scope, receive, send):
         await echo(receive, send)
     elif scope["path"] == "/stream":
         await stream(send)
+    elif scope["path"].startswith("/large"):
+        await large(send, int(scope["query_string"]))
     else:
         await measure(scope, receive, send)
 
@@ -49,6 +52,15 @@ async def stream(send):
     await send({"type": "http.response.body", "body": b"begun\n", "more_body": True})
     await stopping.wait()
     await asyncio.sleep(0.1)
+    await send({"type": "http.response.body", "body": b"end mark\n"})
+
+
+async def large(send, pieces):
+    """More than the client's and the kernel's buffers hold."""
+    await start(send, 200)
+    for _ in range(pieces):
+        await send({"type": "http.response.body", "body": b"x" * LARGE_PIECE, "more_body": True})
+        await asyncio.sleep(0)
     await send({"type": "http.response.body", "body": b"end mark\n"})
 
 
