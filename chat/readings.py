@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from chat.eventlog import Follower, Log
-from chat.events import Batch, Gap, Numbered, TextDelta
+from chat.events import TERMINAL, Batch, Gap, Numbered, TextDelta
 from chat.watching import log_for
 
 logger = logging.getLogger("switchboard.live")
@@ -89,7 +89,8 @@ class Reading:
         self.execution_id = log.execution_id
         self.log = log
         self._seq = log.last_seq
-        self._watchers: dict[Hashable, dict[Watcher, None]] = {}
+        self._watchers: dict[Hashable, dict[Watcher, int]] = {}
+        self._ahead = 0
         self._tellers: dict[Hashable, Teller] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -97,11 +98,14 @@ class Reading:
         return self.log.covers(after) and not self.log.stored
 
     def join(self, watcher: Watcher, after: int) -> None:
-        """Tells what was told so far beyond `after`, one event after the other; from now on the watcher is told with the others."""
+        """Tells what was told so far beyond `after`, one event after the other; from now on the watcher is told with the others.
+
+        One who was told more elsewhere than is known here is told nothing twice (WS-60).
+        """
         teller = watcher.teller(self.log)
         told = [(item.seq, teller.tell([item])) for item in numbered(self.log, self.log.base) if item.seq <= self._seq]
         if not self._over():
-            self._take_in(watcher, teller)
+            self._take_in(watcher, teller, after)
         missed = [made for seq, objects in told if seq > after or self.log.stored for made in objects]
         if missed:
             watcher.told(self.execution_id, missed)
@@ -125,9 +129,10 @@ class Reading:
     def _over(self) -> bool:
         return self.log.complete and self._seq >= self.log.last_seq
 
-    def _take_in(self, watcher: Watcher, teller: Teller) -> None:
+    def _take_in(self, watcher: Watcher, teller: Teller, after: int) -> None:
         self._tellers.setdefault(watcher.form, teller)
-        self._watchers.setdefault(watcher.form, {})[watcher] = None
+        self._watchers.setdefault(watcher.form, {})[watcher] = after
+        self._ahead = max(self._ahead, after)
         _places.setdefault(watcher, set()).add(self)
         _readings.setdefault(self.execution_id, set()).add(self)
         if self._task is None:
@@ -171,13 +176,22 @@ class Reading:
 
     def _tell(self, batch: Batch) -> None:
         self._seq = batch[-1].seq
-        batch = gathered(batch)
+        if batch[0].seq > self._ahead:
+            self._tell_all(gathered(batch))
+        else:
+            for item in batch:
+                self._tell_all([item])
+
+    def _tell_all(self, batch: Batch) -> None:
+        """Whoever was told as much elsewhere is passed over; but every run ends, also for who claims to have seen more than there is."""
+        seq, ends = batch[-1].seq, isinstance(batch[-1].event, TERMINAL)
         for form, group in list(self._watchers.items()):
             teller = self._tellers.get(form)
             objects = teller.tell(batch) if teller else ()
             if objects:
-                for watcher in list(group):
-                    watcher.told(self.execution_id, objects)
+                for watcher, after in list(group.items()):
+                    if seq > after or ends:
+                        watcher.told(self.execution_id, objects)
 
     def _end(self) -> None:
         self._task = None

@@ -74,11 +74,11 @@ class Socket:
                 self.heard.append(frame)
                 return frame
 
-    def until(self, wanted: Callable[[Frame], bool]) -> list[Frame]:
-        """The frames up to the first that is `wanted`."""
-        frames = [self.hear()]
+    def until(self, wanted: Callable[[Frame], bool], timeout_s: float = TIMEOUT_S) -> list[Frame]:
+        """The frames up to the first that is `wanted`; `timeout_s` for each."""
+        frames = [self.hear(timeout_s)]
         while not wanted(frames[-1]):
-            frames.append(self.hear())
+            frames.append(self.hear(timeout_s))
         return frames
 
     def turn(self) -> list[Frame]:
