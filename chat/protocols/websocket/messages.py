@@ -37,13 +37,18 @@ async def chat(connection: Connection, message: ChatMessage) -> None:
         return
     connection.principal.check_scope("run")
     check_supported(message)
-    for attempt in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS):
         try:
             await _chat(connection, message)
             return
         except CatalogChanged:
-            if attempt + 1 == _ATTEMPTS or not await connection.still():
-                raise SwitchboardError("store_unavailable") from None
+            pass
+        except SwitchboardError as error:
+            if error.code != "agent_not_found" or not await directory.moved():  # another process may just have published it
+                raise
+        if not await connection.still():
+            return
+    raise SwitchboardError("store_unavailable", retry_after_s=1)
 
 
 def check_supported(message: ChatMessage) -> None:
@@ -135,11 +140,9 @@ def _hashable(value: object) -> object:
 
 def _request(connection: Connection, message: ChatMessage, agent: AgentSpec, session: SessionRef, parts: tuple[Part, ...]) -> TurnRequest:
     names, claim = message.tool_names, claim_of(connection.principal, agent, message)
-    tools = clienttools.offered(connection.manifest, agent)
+    tools = clientcalls.offered(connection.manifest, agent)
     if names is not None:
         agent = replace(agent, tools=tuple(tool for tool in agent.tools if tool.name in names))
-    if tools:
-        clientcalls.enter(connection.id)
     return TurnRequest(
         principal=connection.principal,
         agent=agent,

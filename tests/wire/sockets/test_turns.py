@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from uuid import uuid4
 
 import msgpack
@@ -163,6 +164,18 @@ def test_a_thread_keeps_its_agent(site: Server) -> None:
                 False,
             )
         socket.say("And now?", thread_id=name, agent=None, model="gpt-3.5-turbo")
+        assert socket.turn()[-1]["status"] == "success"
+
+
+def test_an_agent_that_another_process_has_just_published_answers(sockets_server: Server, tmp_path: Path) -> None:
+    """An open socket need not connect again, nor wait for the next look at the catalog (OAI-10)."""
+    with Socket(sockets_server) as socket:
+        socket.say("Hello.", agent="newcomer")
+        assert socket.error()["code"] == "agent_not_found"
+        file = tmp_path / "agents.yaml"
+        file.write_text("agents:\n  - {name: newcomer, provider: fake, model: fake}\n")
+        sockets_server.manage("agents", "apply", str(file))
+        socket.say("Hello.", agent="newcomer")
         assert socket.turn()[-1]["status"] == "success"
 
 
