@@ -111,6 +111,7 @@ def _work(task: TaskRequest) -> dict[str, Any]:
         "max_steps": task.max_steps,
         "timeout_s": task.timeout_s,
         **({"workflow": asdict(task.workflow)} if task.workflow else {}),
+        **({"client_tools": [asdict(tool) for tool in task.client_tools], "answerer": task.answerer} if task.client_tools else {}),
     }
 
 
@@ -147,3 +148,9 @@ def position(row: Execution) -> int:
     """The place of a waiting run in its agent's queue; 1 is next."""
     sooner = Q(priority__gt=row.priority) | Q(priority=row.priority, created_at__lt=row.created_at)
     return 1 + (waiting(row.agent_id).filter(sooner).count() if row.agent_id else 0)
+
+
+def place_of(execution_id: UUID) -> int:
+    """The same by the run's id; 0 when it does not wait any more."""
+    row = Execution.objects.filter(id=execution_id, status="queued", lease_until__isnull=True).first()
+    return position(row) if row else 0

@@ -6,24 +6,33 @@ The run waits in one process; the connection that is asked may be lost, and anot
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
 from django.conf import settings
 
+from agents.providers.base import ToolDefinition
+from agents.specs import AgentSpec
 from agents.tools.base import ToolOutcome
 from chat import redis
 
+if TYPE_CHECKING:
+    from chat.redisclient import Script
+
 logger = logging.getLogger("switchboard.clientcalls")
 _POLL_S = 1
+PRESENT_S = 60
+"""How long a connection counts as there that nobody renews: its process died."""
 Key = tuple[UUID, str]
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """`answerer`: the connection that was asked; empty: it is lost, and another one may take the call."""
+    """`answerer`: the connection that is to answer; when it is lost, another one may take the call."""
 
     answerer: str
     answer: "asyncio.Future[ToolOutcome]"
@@ -33,9 +42,29 @@ _waiting: dict[Key, _Waiting] = {}
 _present: set[str] = set()
 
 
-def enter(answerer: str) -> None:
-    """The connection is there to answer what its turns call."""
+def offered(tools: Sequence[ToolDefinition], agent: AgentSpec) -> tuple[ToolDefinition, ...]:
+    """Those of a client's tools that the agent's policy lets through (R11.2)."""
+    if agent.client_tools in ("pass", "ignore"):
+        return tuple(tools) if agent.client_tools == "pass" else ()
+    return tuple(tool for tool in tools if tool.name in agent.client_tools)
+
+
+async def enter(answerer: str) -> None:
+    """The connection is there to answer what its turns call; said again and again while it is."""
     _present.add(answerer)
+    if settings.REDIS_URL:
+        with contextlib.suppress(*redis.failures()):
+            await redis.client().set(_present_name(answerer), 1, ex=PRESENT_S)
+
+
+async def lose(answerer: str) -> None:
+    """The connection is gone: what it was asked may be taken by another one (WS-50)."""
+    if answerer not in _present:
+        return
+    _present.discard(answerer)
+    if settings.REDIS_URL:
+        with contextlib.suppress(*redis.failures()):
+            await redis.client().delete(_present_name(answerer))
 
 
 async def result(execution_id: UUID, call_id: str, answerer: str) -> ToolOutcome:
@@ -44,8 +73,6 @@ async def result(execution_id: UUID, call_id: str, answerer: str) -> ToolOutcome
     waiting = _waiting[key] = _Waiting(answerer, asyncio.get_running_loop().create_future())
     listener = asyncio.create_task(_listen(key, waiting)) if settings.REDIS_URL else None
     try:
-        if answerer not in _present:
-            await _set_free(key, waiting)
         return await waiting.answer
     finally:
         del _waiting[key]
@@ -62,49 +89,31 @@ async def answer(execution_id: UUID, call_id: str, outcome: ToolOutcome) -> None
         await _send((execution_id, call_id), outcome)
 
 
-async def lose(answerer: str) -> None:
-    """The connection is gone: what it was asked may be taken by another one (WS-50)."""
-    _present.discard(answerer)
-    for key, waiting in list(_waiting.items()):
-        if waiting.answerer == answerer:
-            await _set_free(key, waiting)
-
-
 async def take(execution_id: UUID, call_id: str, answerer: str) -> bool:
-    """Whether the call is now this connection's to answer; of several that ask for it one gets it."""
+    """Whether the call is now this connection's to answer: who was asked is lost. Of several that ask for it one gets it."""
     key = (execution_id, call_id)
     waiting = _waiting.get(key)
-    if waiting is None and not settings.REDIS_URL:
+    if settings.REDIS_URL:
+        return await _took(key, answerer)
+    if waiting is None or waiting.answerer in _present:
         return False
-    if waiting is not None and waiting.answerer:
-        return False
-    if settings.REDIS_URL and not await _took(key):
-        return False
-    if waiting is not None:
-        waiting.answerer = answerer
-    enter(answerer)
+    waiting.answerer = answerer
     return True
 
 
-async def give_back(execution_id: UUID, call_id: str) -> None:
-    """The connection that had taken the call is gone as well."""
-    key = (execution_id, call_id)
-    await _set_free(key, _waiting.get(key))
-
-
-async def _set_free(key: Key, waiting: _Waiting | None) -> None:
-    if waiting is not None:
-        waiting.answerer = ""
-    if settings.REDIS_URL:
-        with contextlib.suppress(*redis.failures()):
-            await redis.client().set(_name("free", key), 1, ex=int(settings.WS_CLIENT_TOOL_SECONDS))
-
-
-async def _took(key: Key) -> bool:
+async def _took(key: Key, answerer: str) -> bool:
     try:
-        return bool(await redis.client().delete(_name("free", key)))
+        return bool(await _taking().run([_name("asked", key), _present_name("")], [answerer]))
     except redis.failures():
         return False
+
+
+@cache
+def _taking() -> "Script":
+    """Loaded where there is a shared store."""
+    from chat.redisclient import Script
+
+    return Script("clientcall_take")
 
 
 def _settle(waiting: _Waiting, outcome: ToolOutcome) -> None:
@@ -122,7 +131,9 @@ async def _send(key: Key, outcome: ToolOutcome) -> None:
 
 
 async def _listen(key: Key, waiting: _Waiting) -> None:
-    """Hears the answer of a connection in another process."""
+    """Says who is to answer, and hears an answer of a connection in another process."""
+    with contextlib.suppress(*redis.failures()):
+        await redis.client().set(_name("asked", key), waiting.answerer, ex=int(settings.WS_CLIENT_TOOL_SECONDS) + 1)
     while not waiting.answer.done():
         try:
             heard: Any = await redis.client().blpop([_name("answer", key)], timeout=_POLL_S)
@@ -137,3 +148,7 @@ async def _listen(key: Key, waiting: _Waiting) -> None:
 
 def _name(what: str, key: Key) -> str:
     return redis.key("clientcall", what, key[0].hex, key[1])
+
+
+def _present_name(answerer: str) -> str:
+    return redis.key("clientcall", "present", answerer)

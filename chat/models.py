@@ -259,6 +259,7 @@ class FinishedStep(models.Model):
     """A step of a workflow's run that is over: what a later attempt goes on from. `path` names it in the graph: `each[3].summarize`.
 
     `shown` is what watchers are told of `output`, where that is too large (WS-57). `parts`, `steps`, `spent`: what it adds to its run.
+    A path that ends in `!` and a mark is a try that is not over, or came to nothing, with what it has `spent`.
     """
 
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="finished_steps", db_index=False)

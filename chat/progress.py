@@ -1,6 +1,6 @@
 """What a run has done so far: the one mutable value of a turn. It survives a pause as JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -51,18 +51,14 @@ class Progress:
         self.messages = head + (b"," if len(head) > 1 else b"") + added + b"]"
 
     def to_json(self) -> dict[str, Any]:
-        spent = [{"model": step.model, "provider_kind": step.provider_kind, "usage": as_dict(step.usage)} for step in self.spent]
         plain = {name: getattr(self, name) for name in _PLAIN}
-        return {**plain, "messages": self.messages.decode(), "spent": spent}
+        return {**plain, "messages": self.messages.decode(), "spent": spent_json(self.spent)}
 
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> "Progress":
-        spent = [
-            StepUsage(model=step["model"], provider_kind=step["provider_kind"], usage=Usage(**step["usage"])) for step in state["spent"]
-        ]
         plain = {name: state[name] for name in _PLAIN if name in state}
         plain["client_calls"] = [(call_id, messages) for call_id, messages in state.get("client_calls", ())]
-        return cls(**plain, messages=state["messages"].encode(), spent=spent)
+        return cls(**plain, messages=state["messages"].encode(), spent=spent_of(state["spent"]))
 
 
 _PLAIN = (
@@ -78,6 +74,14 @@ def summed(usages: Iterable[Usage]) -> Usage:
         return listed[0]
     totals = {name: sum(getattr(usage, name) for usage in listed) for name in _COUNTS}
     return Usage(**totals, estimated=any(usage.estimated for usage in listed))
+
+
+def spent_json(spent: Iterable[StepUsage]) -> list[dict[str, Any]]:
+    return [{"model": step.model, "provider_kind": step.provider_kind, "usage": as_dict(step.usage)} for step in spent]
+
+
+def spent_of(stored: Iterable[Mapping[str, Any]]) -> list[StepUsage]:
+    return [StepUsage(model=step["model"], provider_kind=step["provider_kind"], usage=Usage(**step["usage"])) for step in stored]
 
 
 def as_dict(usage: Usage) -> dict[str, Any]:

@@ -167,6 +167,7 @@ class TaskRequest:
     `allowed_tools` None: all of the agent. `model` "": the agent's. `timeout_s` None: the agent's run timeout, which it never
     exceeds. `priority` 0-9: higher starts first. `max_attempts`: how often it may start, if its process dies each time (AG-32).
     `workflow`: it is run, hosted by `agent`. `session` may be new only for those: it is stored with the run.
+    `client_tools`, `answerer`: as of TurnRequest; a workflow's steps may call them.
     """
 
     principal: Principal
@@ -191,6 +192,8 @@ class TaskRequest:
     callback_url: str = ""
     schedule_id: UUID | None = None
     retry_of: UUID | None = None
+    client_tools: tuple[ToolDefinition, ...] = ()
+    answerer: str = ""
     labels: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
 

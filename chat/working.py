@@ -17,6 +17,7 @@ from django.db import DatabaseError
 from agents import directory
 from agents.access import Principal, may_use
 from agents.errors import SwitchboardError
+from agents.providers.base import ToolDefinition
 from agents.specs import AgentSpec
 from chat import process, queued, store, taking, turns
 from chat.choice import asked_with
@@ -186,6 +187,8 @@ async def request_of(taken: Taken) -> TurnRequest:
         timeout_s=min(work["timeout_s"] or agent.run_timeout_s, agent.run_timeout_s),
         keep_on_leave=True,
         workflow=WorkflowCall(**work["workflow"]) if work.get("workflow") else None,
+        client_tools=tuple(ToolDefinition(**tool) for tool in work.get("client_tools", ())),
+        answerer=work.get("answerer", ""),
         busy="queue",
         labels=row.labels,
         request_id=row.request_id,

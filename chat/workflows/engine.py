@@ -20,10 +20,9 @@ from agents.specs import AgentSpec
 from chat import history, records
 from chat.errors import TurnError
 from chat.events import JobUpdated, LogLine, NodeProgressed, NodeUpdated, OutputMade, StepFinished, TextDelta, TurnEvent, Usage
-from chat.gates import StepUsage
 from chat.loop import Ended, Paused, Run
 from chat.models import FinishedStep
-from chat.progress import Progress, summed
+from chat.progress import Progress, spent_of, summed
 from chat.requests import WorkflowCall
 from chat.store import run as in_database
 from chat.workflows import leaves, rows
@@ -63,6 +62,7 @@ async def run(turn: Run) -> Ended | Paused:
     turn.progress.parts.append({"type": "step", "step": 1, "model": ""})
     turn.progress.steps.append({"step": 1, "model": "", "finish_reason": "stop", "usage": Usage()})
     turn.progress.step = 1
+    turn.progress.spent += spent_of(await in_database(rows.cut_off, UUID(turn.context.execution_id)))
     done = len(engine.finished)
     message = f"Goes on after {done} finished step{'s' if done > 1 else ''}" if done else "Started"
     turn.emit(JobUpdated(workflow_id=engine.called.name, status="running", message=message))
@@ -342,7 +342,7 @@ class Engine:
             "output": output, "shown": shown, "error": result.error, "parts": list(result.parts),
             "steps": orjson.loads(orjson.dumps(list(result.steps))), "spent": list(result.spent),
         }  # fmt: skip
-        await in_database(rows.keep, UUID(self.run.context.execution_id), path, values)
+        await in_database(rows.keep, UUID(self.run.context.execution_id), path, values, result.tried)
         self._news(f"{path}/kept")
         self.take(result)
         if result.steps:
@@ -354,9 +354,7 @@ class Engine:
         """What an earlier attempt did counts as if this one had."""
         steps = [{**record, "usage": Usage(**record["usage"])} for record in stored.steps]
         self.take(Result(parts=stored.parts, steps=steps))
-        for spent in stored.spent:
-            usage = Usage(**spent["usage"])
-            self.run.progress.spent.append(StepUsage(model=spent["model"], provider_kind=spent["provider_kind"], usage=usage))
+        self.run.progress.spent += spent_of(stored.spent)
 
     async def _stored(self, step: Step, value: Any) -> dict[str, Any]:
         """A value that is too large to be sent, as a file of the caller's (WS-57)."""

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import orjson
 
+from agents.providers.base import ToolDefinition
 from agents.specs import AgentSpec, ToolSpec
 from agents.tools.arguments import check_arguments
 from agents.tools.base import ToolContext, ToolOutcome
-from chat import history, loop, toolcalls
+from chat import clientcalls, history, loop, toolcalls
 from chat.errors import TurnError
 from chat.events import FileMade, NodeSaid, OutputMade, SourceCited, TextDelta, ToolCalled, ToolReturned, TurnEvent, Usage
 from chat.loop import Paused, Run
@@ -20,6 +22,7 @@ from chat.toolcalls import ServerCall
 from chat.workflows.definition import AgentStep, ApprovalStep, OutputStep, ToolStep
 from chat.workflows.expressions import evaluate, fill
 from chat.workflows.inputs import is_of
+from chat.workflows.spending import Spending
 from chat.workflows.state import Decided, Result, Scope, StepFailed, Waits
 
 if TYPE_CHECKING:
@@ -36,12 +39,13 @@ _REPAIRS = 1
 class Listener:
     """Hears a nested agent: its text becomes the step's, the rest is told or dropped."""
 
-    def __init__(self, engine: "Engine", path: str) -> None:
-        self._engine, self._path = engine, path
+    def __init__(self, engine: "Engine", path: str, spending: Spending) -> None:
+        self._engine, self._path, self._spending = engine, path, spending
         self._block = 0
         self.value: Any = None
 
     def emit(self, event: TurnEvent) -> None:
+        self._spending.heard(event)
         if isinstance(event, TextDelta):
             parted = "\n\n" if self._block not in (0, event.block) else ""
             self._block = event.block
@@ -55,11 +59,11 @@ class Listener:
 async def ask(engine: "Engine", step: AgentStep, scope: Scope, path: str) -> Result | Waits:
     """Has an agent answer, with its tools, on the loop of every turn."""
     agent = await engine.agent(step.agent)
-    listener = Listener(engine, path)
     request = _request(engine, step, agent, scope)
     decided, nested = engine.decided(path), engine.nested(path)
     progress = Progress.from_json(dict(nested["progress"])) if nested else Progress(messages=_messages(request))
-    used = list[Mapping[str, Any]]()
+    spending = Spending(UUID(engine.run.context.execution_id), path, progress, agent.model)
+    listener, used = Listener(engine, path, spending), list[Mapping[str, Any]]()
     run = Run(request=request, progress=progress, emit=listener.emit, started_s=engine.run.started_s, context=_context(engine, agent))
     try:
         if nested:
@@ -73,7 +77,10 @@ async def ask(engine: "Engine", step: AgentStep, scope: Scope, path: str) -> Res
     finally:
         used += progress.to_json()["spent"]
         engine.count(progress)
-    return _paused(progress, end) if isinstance(end, Paused) else _answered(step, progress, listener, path, used)
+    await spending.written()
+    if isinstance(end, Paused):
+        return _paused(progress, end)
+    return replace(_answered(step, progress, listener, path, used), tried=spending.path)
 
 
 def _answered(step: AgentStep, progress: Progress, listener: Listener, path: str, used: Sequence[Mapping[str, Any]]) -> Result:
@@ -112,6 +119,8 @@ def _request(engine: "Engine", step: AgentStep, agent: AgentSpec, scope: Scope) 
         parts=({"type": "text", "text": _as_text(text)}, *files),
         history=tuple(earlier),
         response_format=_format(step),
+        client_tools=_clients_tools(asked, step, agent),
+        answerer=asked.answerer,
         repair_calls=_REPAIRS if step.output == "json" else 0,
         max_steps=step.max_steps,
         timeout_s=asked.timeout_s,
@@ -126,6 +135,13 @@ def _as_text(value: Any) -> str:
 
 def _tools(step: AgentStep, agent: AgentSpec) -> tuple[ToolSpec, ...]:
     return agent.tools if step.tools is None else tuple(tool for tool in agent.tools if tool.name in step.tools)
+
+
+def _clients_tools(asked: TurnRequest, step: AgentStep, agent: AgentSpec) -> tuple[ToolDefinition, ...]:
+    """The tools of the connection that began the run, as the agent lets them through (WS-59); a step that names its tools has no others."""
+    if step.tools is not None:
+        return ()
+    return tuple(tool for tool in clientcalls.offered(asked.client_tools, agent) if agent.tool(tool.name) is None)
 
 
 def _format(step: AgentStep) -> Mapping[str, Any] | None:

@@ -1,6 +1,6 @@
 """Workflows as rows: found for who may run them, saved as versions; and the steps of a run that are over. Synchronous."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -77,12 +77,29 @@ def version(workflow_id: str, number: int) -> Stored:
 
 def finished(execution_id: UUID) -> dict[str, FinishedStep]:
     """What an earlier attempt, or the part of this one before a pause, has done already."""
-    return {row.path: row for row in FinishedStep.objects.filter(execution_id=execution_id)}
+    return {row.path: row for row in _steps(execution_id).exclude(path__contains="!")}
 
 
-def keep(execution_id: UUID, path: str, values: Mapping[str, Any]) -> None:
-    """The step is over; whoever says so first is right."""
+def cut_off(execution_id: UUID) -> list[Mapping[str, Any]]:
+    """What tries of steps have used that came to nothing: they failed, or their process died."""
+    return [spent for row in _steps(execution_id).filter(path__contains="!") for spent in row.spent]
+
+
+def _steps(execution_id: UUID) -> QuerySet[FinishedStep]:
+    return FinishedStep.objects.filter(execution_id=execution_id)
+
+
+@transaction.atomic
+def keep(execution_id: UUID, path: str, values: Mapping[str, Any], tried: str = "") -> None:
+    """The step is over; whoever says so first is right. `tried`: the try that it came of, which is counted with it."""
     FinishedStep.objects.bulk_create([FinishedStep(execution_id=execution_id, path=path, **values)], ignore_conflicts=True)
+    if tried:
+        _steps(execution_id).filter(path=tried).delete()
+
+
+def note_spent(execution_id: UUID, tried: str, spent: Sequence[Mapping[str, Any]]) -> None:
+    """What a try of a step has used so far."""
+    FinishedStep.objects.update_or_create(execution_id=execution_id, path=tried, defaults={"spent": spent})
 
 
 def attempt(execution_id: UUID) -> int:

@@ -24,13 +24,17 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a step came to, and what it adds to its run: parts, records of model calls, and what those used."""
+    """What a step came to, and what it adds to its run: parts, records of model calls, and what those used.
+
+    `tried`: under which name that is on record already (chat.workflows.spending).
+    """
 
     output: Any = None
     error: str = ""
     parts: Sequence[Mapping[str, Any]] = ()
     steps: Sequence[Mapping[str, Any]] = ()
     spent: Sequence[Mapping[str, Any]] = ()
+    tried: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
 async def answer(request: web.Request, body: Mapping[str, Any], script: Script, seen: Seen) -> web.StreamResponse:
     if script.slow_headers_ms:
         await asyncio.sleep(script.slow_headers_ms / 1000)
-    if script.hang:
+    if script.hang and (not script.tools or answered(body)) and _still_failing(script, seen):
         await asyncio.Event().wait()
     if script.no_stream_options and "stream_options" in body:
         return failed(400, '{"error":{"message":"Unrecognized request argument supplied: stream_options"}}', "")

@@ -51,7 +51,7 @@ class Script:
     garbage: bool = False
     endless: bool = False
     hang: bool = False
-    """Never answers."""
+    """Never answers, after the calls of `tools`; with `fail_first` only that often."""
     stall: bool = False
     """Falls silent after the chunks."""
     slow_headers_ms: int = 0

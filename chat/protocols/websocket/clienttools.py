@@ -42,13 +42,6 @@ def check(tools: tuple[ToolDefinition, ...], agent: AgentSpec) -> None:
         raise refusal("invalid_manifest", f"The agent has a tool named {taken[0]} itself.")
 
 
-def offered(tools: tuple[ToolDefinition, ...], agent: AgentSpec) -> tuple[ToolDefinition, ...]:
-    """Those of the client's tools that the agent's policy lets through (R11.2)."""
-    if agent.client_tools in ("pass", "ignore"):
-        return tools if agent.client_tools == "pass" else ()
-    return tuple(tool for tool in tools if tool.name in agent.client_tools)
-
-
 def called(watch: "Watch", execution_id: UUID, frame: Frame, told: "Sequence[Frame]") -> None:
     """A client tool was called. Whose turn it is runs it; others see it, and take it over when that one is lost (WS-48, WS-50)."""
     connection = watch.connection
@@ -87,10 +80,3 @@ async def answered(connection: "Connection", result: "ToolResult") -> None:
 def _sentence(error: str | None) -> str:
     text = re.sub(r"\s+", " ", error or "").strip()
     return text[:2000] or "The tool failed."
-
-
-async def lost(connection: "Connection") -> None:
-    """The connection is gone: others may take what it was to answer."""
-    await clientcalls.lose(connection.id)
-    for call_id, execution_id in connection.answers.items():
-        await clientcalls.give_back(execution_id, call_id)

@@ -349,10 +349,14 @@ def _job_update(event: JobUpdated) -> Body:
     }  # fmt: skip
 
 
-def job_body(status: str, message: str, *, job_id: str | None, workflow_id: str, thread_id: str | None, execution_id: str | None) -> Body:
+def job_body(
+    status: str, message: str, *, job_id: str | None, workflow_id: str, thread_id: str | None, execution_id: str | None,
+    queue_position: int | None = None,
+) -> Body:  # fmt: skip
     """A `job_update` that no event has: acceptance, pauses, the end."""
     ids = {"job_id": job_id, "workflow_id": workflow_id, "thread_id": thread_id, "execution_id": execution_id, "seq": None}
-    return {**_job_update(JobUpdated(workflow_id=workflow_id, status=status, message=message)), **ids}
+    said = _job_update(JobUpdated(workflow_id=workflow_id, status=status, message=message))
+    return {**said, "queue_position": queue_position, **ids}
 
 
 def _node_progress(event: NodeProgressed) -> Body:

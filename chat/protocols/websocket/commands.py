@@ -13,6 +13,7 @@ from django.db import DatabaseError
 
 from agents.errors import SwitchboardError
 from agents.ids import uuid7
+from chat import clientcalls
 from chat.fields import Shape, parse
 from chat.live import OPEN
 from chat.models import Execution
@@ -181,6 +182,8 @@ async def _manifest(connection: Connection, asked: Manifest) -> None:
     if agent is not None:
         clienttools.check(tools, agent)
     connection.manifest = tools
+    if tools:
+        await clientcalls.enter(connection.id)
 
 
 async def _auth(connection: Connection, asked: Auth) -> None:

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from agents.errors import SwitchboardError
-from chat import housekeeping, metrics, process
-from chat.protocols.websocket import clienttools, commands, counting, sockets
+from chat import clientcalls, housekeeping, metrics, process
+from chat.protocols.websocket import commands, counting, sockets
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.errors import CLOSES, frame_of, refusal
 from chat.protocols.websocket.handshake import Opening, opening_of, principal_for
@@ -107,7 +107,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]  # channels is untyped
         if connection is not None:
             sockets.discard(connection)
             connection.leave()
-            await clienttools.lost(connection)
+            await clientcalls.lose(connection.id)
         if self.counted is not None:
             await counting.leave(*self.counted)
         self.__dict__.clear()  # no cycle stays behind

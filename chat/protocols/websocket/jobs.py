@@ -1,5 +1,6 @@
 """Jobs (§7.4): a message with a `workflow_id`, and `run_job`, which needs no thread. They are queued runs, told like every turn."""
 
+from typing import Any
 from uuid import UUID
 
 from agents import directory
@@ -7,9 +8,9 @@ from agents.access import Principal
 from agents.errors import SwitchboardError
 from agents.ids import uuid7
 from agents.specs import AgentSpec
-from chat import queued, readings
+from chat import backlog, queued, readings
 from chat.models import Execution, Workflow
-from chat.protocols.websocket import messages, threads
+from chat.protocols.websocket import clienttools, messages, threads
 from chat.protocols.websocket.attaching import watch_for
 from chat.protocols.websocket.codec import Body, job_body
 from chat.protocols.websocket.connection import Connection
@@ -18,6 +19,7 @@ from chat.protocols.websocket.serializers import ChatMessage, RunJob
 from chat.protocols.websocket.watch import Watch
 from chat.requests import Part, SessionRef
 from chat.sessions import new_session
+from chat.store import run
 from chat.workflows import calls
 
 
@@ -52,7 +54,7 @@ async def _in_thread(
     *, created: bool,
 ) -> bool:  # fmt: skip
     """Queues the run, tells it, and follows it. True: the same message was sent before (WS-25)."""
-    values = {"wire": "websocket", "session": thread, "source": "text", "client_message_id": message.id or "", "request_id": _request_id()}
+    values = {"session": thread, "source": "text", "client_message_id": message.id or "", **_asker(connection, host)}
     task = calls.task_of(connection.principal, workflow, host, message.params or {}, parts, **values)
     accepted = await queued.enqueue(task, messages.claim_of(connection.principal, host, message))
     if accepted.replayed:
@@ -62,8 +64,9 @@ async def _in_thread(
     connection.began[accepted.execution_id] = thread.id
     watch = watch_for(connection, thread, message.thread_id or thread.name or str(thread.id), own=True, agent=host)
     told = messages.accept_body(watch, accepted.execution_id, host, message_id=None, client_message_id=message.id)
-    connection.send({**told, "status": "queued", "queue_position": 0, "created": created})
-    connection.send(_queued(watch, accepted.execution_id, workflow.name))
+    place = await run(backlog.place_of, accepted.execution_id)
+    connection.send({**told, "status": "queued", "queue_position": place, "created": created})
+    connection.send(_queued(watch, accepted.execution_id, workflow.name, place))
     await messages.watch_own(watch, accepted.execution_id)
     return False
 
@@ -83,11 +86,11 @@ async def run_job(connection: Connection, asked: RunJob) -> None:
         await _in_thread(connection, asking, workflow, host, thread, _text(message), created=session is None)
         return
     messages.check_turns(connection, None)
-    task = calls.task_of(principal, workflow, host, asked.params or {}, wire="websocket", request_id=_request_id())
+    task = calls.task_of(principal, workflow, host, asked.params or {}, **_asker(connection, host))
     accepted = await queued.enqueue(task)
     watch = _alone(connection, principal, host, accepted.execution_id)
     connection.began[accepted.execution_id] = watch.session.id
-    connection.send(_queued(watch, accepted.execution_id, workflow.name))
+    connection.send(_queued(watch, accepted.execution_id, workflow.name, await run(backlog.place_of, accepted.execution_id)))
     await readings.follow(accepted.execution_id, watch)
 
 
@@ -97,6 +100,8 @@ async def reconnect(connection: Connection, row: Execution, after: int) -> None:
     if row.workflow_id is None or host is None or not _is_own(connection.principal, row):
         raise SwitchboardError("session_not_found")
     watch = _alone(connection, connection.principal, host, row.id)
+    if row.principal == connection.principal.key:
+        watch.mine.add(row.id)
     ids = {"thread_id": None, "session_id": None, "execution_id": str(row.id)}
     connection.send({"type": "session", "event": "attached", **ids, "after": after, "last_seq": row.last_seq, "status": row.status})
     await readings.follow(row.id, watch, after)
@@ -119,16 +124,23 @@ def _alone(connection: Connection, principal: Principal, host: AgentSpec, execut
     return watch
 
 
-def _queued(watch: Watch, execution_id: UUID, workflow_id: str) -> Body:
+def _queued(watch: Watch, execution_id: UUID, workflow_id: str, place: int) -> Body:
+    """`place`: in the queue of the workflow's agent; 1 is next, 0 has left it already."""
     job_id = str(execution_id)
     return job_body(
-        "queued", "Waiting for its turn", job_id=job_id, workflow_id=workflow_id, thread_id=watch.thread_id, execution_id=job_id
-    )
+        "queued", "Waiting for its turn", job_id=job_id, workflow_id=workflow_id, thread_id=watch.thread_id, execution_id=job_id,
+        queue_position=place,
+    )  # fmt: skip
 
 
 def _text(message: ChatMessage) -> tuple[Part, ...]:
     return ({"type": "text", "text": str(message.content)},)
 
 
-def _request_id() -> str:
-    return f"req_{uuid7().hex[-16:]}"
+def _asker(connection: Connection, host: AgentSpec) -> dict[str, Any]:
+    """Who asks for the run, with the tools that it runs itself (WS-59). Raises invalid_manifest."""
+    clienttools.check(connection.manifest, host)
+    answerer = connection.id if connection.manifest else ""
+    return {
+        "wire": "websocket", "request_id": f"req_{uuid7().hex[-16:]}", "client_tools": connection.manifest, "answerer": answerer,
+    }  # fmt: skip

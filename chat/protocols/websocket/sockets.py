@@ -6,6 +6,7 @@ import time
 
 from django.db import DatabaseError
 
+from chat import clientcalls
 from chat.protocols.websocket import counting
 from chat.protocols.websocket.checks import check
 from chat.protocols.websocket.codec import Frame
@@ -49,6 +50,8 @@ class Ticker:
             connection.close(1000)
             return
         connection.outbox.put(Frame({"type": "ping", "ts": now()}))
+        if connection.manifest:
+            await clientcalls.enter(connection.id)
         try:
             await check(connection)
         except DatabaseError as error:

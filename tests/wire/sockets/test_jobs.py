@@ -1,14 +1,16 @@
 """Jobs over a socket (websocket.md §7.4): job frames beside the chat's, in threads and without."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.server import Server
 from tests.wire import flowwire
-from tests.wire.flowwire import ask, out
-from tests.wire.sockets.client import Frame, Socket
+from tests.wire.flowwire import ask, out, script
+from tests.wire.sockets.client import Frame, Socket, is_event, is_type
+from tests.wire.sockets.test_tools import CALL, offering
 
 pytestmark = pytest.mark.live
 PARTS = [
@@ -32,6 +34,12 @@ FLOWS: dict[str, dict[str, Any]] = {
     },
     "ws_broken": {"steps": [ask("fetch", text="Fine."), ask("mail", status=400, after=["fetch"])]},
     "ws_endless": {"steps": [ask("wait", hang=True)]},
+    "ws_client": {
+        "steps": [
+            ask("open", script(**CALL)),
+            out("said", "{{ steps.open.output }}"),
+        ]
+    },
     "ws_asking": {"steps": [{"id": "ok", "kind": "approval", "message": "Go on?"}, out("said", "{{ steps.ok.output.approved }}")]},
 }  # fmt: skip
 KEYS = {
@@ -148,6 +156,88 @@ def test_a_job_waits_for_an_approval(jobs_server: Server) -> None:
     assert statuses(frames) == ["queued", "running", "paused", "running", "completed"]
     nodes = [(frame["node_id"], frame["status"]) for frame in frames if frame["type"] == "node_update"]
     assert nodes == [("ok", "waiting"), ("ok", "running"), ("ok", "completed"), ("said", "running"), ("said", "completed")]
+
+
+@pytest.mark.parametrize("thread", [{"thread_id": None}, {"command": "run_job"}])
+def test_a_step_calls_a_tool_of_the_client(jobs_server: Server, thread: dict[str, Any]) -> None:
+    """WS-48, WS-49, WS-59: whoever sent the job is asked, in a thread and without one."""
+    with Socket(jobs_server) as page:
+        offering(page)
+        begin(page, "ws-client", thread)
+        call = page.until(is_type("tool_call"))[-1]
+        assert (call["client"], call["name"], call["args"]) == (True, "open_page", {"path": "/orders"})
+        page.send(type="tool_result", tool_call_id=call["id"], ok=True, result={"opened": True})
+        frames = page.turn()
+    assert (frames[0]["type"], frames[0]["result"]) == ("tool_result", {"opened": True})
+    assert frames[-2]["content"] == [{"type": "text", "text": "It is open."}]
+
+
+@pytest.mark.parametrize("thread", [{"thread_id": None}, {"command": "run_job"}])
+def test_a_call_of_a_step_is_taken_over(jobs_server: Server, thread: dict[str, Any]) -> None:
+    """WS-50, WS-59: by a connection of the same principal that attaches, or takes up a job without a thread."""
+    with Socket(jobs_server) as page:
+        offering(page)
+        begin(page, "ws-client", thread)
+        call = page.until(is_type("tool_call"))[-1]
+    with Socket(jobs_server) as page:
+        offering(page)
+        if thread.get("command"):
+            page.send(command="reconnect_job", data={"job_id": call["execution_id"]})
+        else:
+            page.send(type="attach", thread_id=call["thread_id"])
+        page.until(lambda frame: frame["type"] == "tool_call" and frame["client"])
+        page.send(type="tool_result", tool_call_id=call["id"], ok=True, result="Opened after all.")
+        assert page.turn()[-1]["status"] == "success"
+
+
+def test_a_client_without_tools_has_none_called(jobs_server: Server) -> None:
+    """The model is offered what the connection brings, and nothing else."""
+    with Socket(jobs_server) as socket:
+        begin(socket, "ws-client", {"thread_id": None})
+        frames = socket.turn()
+    calls = [frame for frame in frames if frame["type"] in ("tool_call", "tool_result")]
+    assert [(frame["type"], frame.get("client"), frame.get("ok")) for frame in calls] == [
+        ("tool_call", False, None),
+        ("tool_result", None, False),
+    ]
+
+
+def begin(socket: Socket, workflow_id: str, how: dict[str, Any]) -> None:
+    """Sends a job: as a message of a thread, or as `run_job`."""
+    if how.get("command"):
+        socket.send(command=how["command"], data={"workflow_id": workflow_id})
+    else:
+        socket.send(content="Go", workflow_id=workflow_id, **how)
+
+
+def test_a_job_that_waits_knows_its_place(jobs_server: Server, tmp_path: Path) -> None:
+    """§6.7, §7.4: `queue_position` of the agent's queue; 0 when it has left it."""
+    file = tmp_path / "narrow.yaml"
+    file.write_text(NARROW)
+    jobs_server.manage("agents", "apply", str(file))
+    with Socket(jobs_server) as socket:
+        for _ in range(3):
+            socket.send(command="run_job", data={"workflow_id": "ws-narrow"})
+        jobs = [socket.until(lambda frame: frame.get("status") == "queued")[-1] for _ in range(3)]
+        socket.send(content="And in a thread.", workflow_id="ws-narrow", thread_id=None)
+        accepted = socket.until(is_event("accepted"))[-1]
+        jobs.append(socket.until(lambda frame: frame.get("status") == "queued")[-1])
+        for job in reversed(jobs):
+            socket.send(type="stop", job_id=job["job_id"])
+    first, *others = [job["queue_position"] for job in jobs]
+    assert first in (0, 1)
+    assert others == [1, 2, 3]
+    assert (accepted["status"], accepted["queue_position"]) == ("queued", 3)
+
+
+NARROW = """
+agents:
+  - {name: narrow, provider: fake, model: fake, owner: owner, access: shared, shared_users: [guest], max_parallel_tasks: 1}
+workflows:
+  - name: ws-narrow
+    agent: narrow
+    definition: {steps: [{id: wait, kind: agent, agent: narrow, message: '{"hang": true}'}]}
+"""
 
 
 def test_a_job_is_resumed_from_another_connection(jobs_server: Server) -> None:
