@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 description of the whole site at /api/schema, and /docs to read and try it. Nothing is loaded from elsewhere."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -63,10 +64,27 @@ def rendered(form: Form) -> bytes:
 def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """A hook of drf-spectacular: what the rooms' descriptions refer to by name, and their order."""
     result.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
-    told = (operation for path in result["paths"].values() for operation in path.values())
+    told = [operation for path in result["paths"].values() for operation in path.values()]
+    for operation in told:
+        operation["responses"] = _with_common_refusals(operation)
     names = {tag for operation in told for tag in operation.get("tags", ())}
     result["tags"] = [{"name": name} for name in sorted(names, key=_place)]
     return result
+
+
+def _with_common_refusals(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """What every call with a credential may be answered (R1.8), and every one with a body (R12, OAI-59), in its room's own envelope."""
+    responses: dict[str, Any] = dict(operation["responses"])
+    refused = responses.get("401", {}).get("content")
+    if refused:
+        media = {name: {"schema": content["schema"]} for name, content in refused.items()}
+        for status, code in (*_ANY_CALL, *(_ANY_BODY if "requestBody" in operation else ())):
+            responses.setdefault(status, {"description": f"`{code}`", "content": media})
+    return dict(sorted(responses.items()))
+
+
+_ANY_CALL = (("429", "rate_limited"),)
+_ANY_BODY = (("413", "request_too_large"), ("415", "unsupported_media_type"))
 
 
 def _place(tag: str) -> tuple[int, str]:

@@ -130,6 +130,14 @@ def test_errors_are_told_with_codes_that_exist() -> None:
     assert len(found) > 20
 
 
+def test_what_any_call_may_be_refused_for_is_told() -> None:
+    """R1.8, R12: too many failed credentials; a body that is too large or not JSON."""
+    for path, method, told in operations():
+        if "401" in told["responses"]:
+            needed = {"429"} | ({"413", "415"} if "requestBody" in told else set())
+            assert needed <= set(told["responses"]), (path, method)
+
+
 def test_only_signing_in_and_looking_in_need_no_credential() -> None:
     open_paths = {path for path, _, told in operations() if not told.get("security") or {} in told["security"]}
     signing = {"/api/token", "/api/token/refresh", "/api/token/verify", "/api/token/blacklist"}
