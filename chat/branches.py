@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from chat import sql
-from chat.models import Message
+from chat.models import Execution, Message
 from chat.requests import Branch
 
 WAITING_POSITION = 2**31 - 1
@@ -22,9 +22,26 @@ def leave(session_id: UUID, branch: Branch | int) -> UUID:
         _cut(session_id, branch)
     else:
         _leave_at(session_id, branch)
+    return newest(session_id) or ROOT
+
+
+def newest(session_id: UUID) -> UUID | None:
+    """The last message of the branch that goes on."""
     where = "session_id = %s AND active AND position < %s ORDER BY position DESC LIMIT 1"
     rows = sql.select(Message, ("id",), where, [*sql.adapted_ids([session_id]), WAITING_POSITION])
-    return rows[0][0] if rows else ROOT
+    return rows[0][0] if rows else None
+
+
+LEFT = "left_branch"
+"""Label of a run: the last message of the branch that it left."""
+
+
+def rejoin(execution_id: UUID) -> None:
+    """The branch that a run left goes on: it failed, and a transcript advances by what succeeds only (OAI-54)."""
+    left = Execution.objects.filter(id=execution_id).values_list(f"labels__{LEFT}", flat=True).first()
+    row = Message.objects.filter(id=left).first() if left else None
+    if row is not None and row.session_id is not None:
+        _revive(row.session_id, [*before(row), row.id])
 
 
 def _leave_at(session_id: UUID, branch: Branch) -> None:

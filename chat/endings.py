@@ -10,7 +10,7 @@ from django.db.models import F
 
 from agents.errors import CODES
 from agents.ids import uuid7
-from chat import records
+from chat import branches, records
 from chat.branches import WAITING_POSITION
 from chat.events import Usage
 from chat.models import Approval, ChatSession, Execution, Message
@@ -97,8 +97,10 @@ def _parts(text: str, step: int = 1, block: int = 1) -> list[Part]:
 def _end_conversation(session_id: UUID, run: Execution, status: str, text: str, now: datetime) -> None:
     """`run` as it was before its end; `text` is what its message does not have yet."""
     session = ChatSession.objects.select_for_update().get(id=session_id)
-    in_history = not session.namespace.startswith("openai:")
+    in_history = run.wire != "openai"
     position = _placed(session, run.id, status, in_history)
+    if not in_history:
+        branches.rejoin(run.id)
     counted = bool(run.steps)  # a run that went on after a pause
     added = int(not counted) + _said(session, run, position, status, text, in_history, now)
     ChatSession.objects.filter(id=session.id).update(

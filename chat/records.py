@@ -52,7 +52,9 @@ class Began:
     """`stale`: the catalog moved. `missing`/`taken`: the session row is not there / its name is another's. `busy`: it waits
 
     for an approval and the policy is reject (R8.5). In all four nothing was written. `superseded`: the paused run that ended for this.
-    `transcript`: the conversation read anew, when the cached version was not the stored one. `parent`: where a branch begins (AG-26).
+    `transcript`: the conversation read anew, when the cached version was not the stored one. `parent`: where a branch begins (AG-26);
+    `left`: the last message of the branch that it left, where the turn may have to give it back (OAI-54).
+    `first`: the first of the messages that the client says came before (OAI-52), None: the turn's own is the branch's first.
     """
 
     stale: int | None = None
@@ -64,6 +66,8 @@ class Began:
     superseded: UUID | None = None
     busy: bool = False
     parent: UUID | None = None
+    left: UUID | None = None
+    first: UUID | None = None
 
     @property
     def admitted(self) -> bool:
@@ -130,7 +134,7 @@ def begin(jobs: Sequence[Job]) -> None:
         if job.result.admitted and job.value.store_execution:
             writable.append((job.value, job.result.position))
     _store_begun(writable)
-    _mark_branches([(job.result.parent, job.value.message_id) for job in jobs if job.result.parent])
+    _mark_branches([(job.result, job.value) for job in jobs if job.result.parent])
 
 
 def catalog_counter() -> int:
@@ -183,9 +187,10 @@ def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *
     if state[4]:
         began.superseded = _supersede(session.id, UUID(str(state[4])))
     if value.request.branch is not None and enters:
+        began.left = branches.newest(session.id) if value.request.forget_failure else None
         began.parent = branches.leave(session.id, value.request.branch)
     if enters and value.request.seed and not session.is_new:
-        _insert_seeds(value, began.position)
+        began.first = _insert_seeds(value, began.position)
         began.position += len(value.request.seed)
     if value.known_version != began.version or value.request.branch is not None or value.request.seed:
         began.transcript = read_transcript(session.id, began.version)
@@ -268,9 +273,11 @@ def _insert_session(value: Begin, session: SessionRef) -> bool:
     return True
 
 
-def _insert_seeds(value: Begin, position: int) -> None:
-    """What the client says was said before, from `position` on (OAI-52, OAI-53)."""
-    sql.insert(Message, _MESSAGE, [_seed_row(value, index, position + index) for index in range(len(value.request.seed))])
+def _insert_seeds(value: Begin, position: int) -> UUID | None:
+    """What the client says was said before, from `position` on (OAI-52, OAI-53); returns the id of the first message."""
+    rows = [_seed_row(value, index, position + index) for index in range(len(value.request.seed))]
+    sql.insert(Message, _MESSAGE, rows)
+    return rows[0][0] if rows else None
 
 
 def _title(request: TurnRequest) -> str:
@@ -287,9 +294,12 @@ def _seed_row(value: Begin, index: int, position: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _mark_branches(rows: Sequence[tuple[UUID, UUID]]) -> None:
-    """(parent, message) of the first message of each new branch."""
-    sql.update(Message, ["parent_id"], "id = %s", ("parent_id", "id"), rows)
+def _mark_branches(members: Sequence[tuple[Began, Begin]]) -> None:
+    """The first message of a new branch knows which one it follows, the run which branch it left."""
+    first = [(began.parent, began.first or value.message_id) for began, value in members]
+    sql.update(Message, ["parent_id"], "id = %s", ("parent_id", "id"), first)
+    left = [({**value.request.labels, branches.LEFT: str(began.left)}, value.execution_id) for began, value in members if began.left]
+    sql.update(Execution, ["labels"], "id = %s", ("labels", "id"), left)
 
 
 def _store_begun(members: Sequence[tuple[Begin, int]]) -> None:
@@ -355,7 +365,7 @@ def promote(jobs: Sequence[Job]) -> None:
             continue
         sql.update(Message, ["position"], "id = %s", ("position", "id"), [(job.result.position, value.message_id)])
         if job.result.parent:
-            _mark_branches([(job.result.parent, value.message_id)])
+            _mark_branches([(job.result, value)])
 
 
 _PROMOTED = ["status = 'running'", "started_at", "lease_until", "agent_version"]
@@ -421,6 +431,8 @@ def _finish_conversations(values: Sequence[Finish]) -> None:
     for value in values:
         if value.waited:
             _give_place(value)
+        if not value.in_history:
+            branches.rejoin(value.begin.execution_id)
     said = [value for value in values if value.parts and not (value.reopens and _reopened(value))]
     sql.insert(Message, _MESSAGE, [_assistant_row(value) for value in said])
     for some in _each_session_once(values):

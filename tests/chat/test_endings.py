@@ -144,6 +144,20 @@ async def test_a_run_that_died_ends_where_it_began_though_another_turn_came_afte
     assert await store.run(lambda: list(places.values_list("position", flat=True))) == [0, 1, 2, 3, 4, 6]
 
 
+async def test_a_run_of_the_openai_wire_that_died_leaves_the_transcript_as_it_was() -> None:
+    """OAI-54: what it said is in no history, and the branch that it left goes on."""
+    first = await begun(request(wire="openai"))
+    assert await store.write(records.finish, end(first, "Hello!"))
+    assert first.request.session
+    again = request(session=replace(first.request.session, is_new=False), wire="openai", branch=0, forget_failure=True)
+    dead = await begun(again)
+    assert await store.run(records.stored_messages, first.request.session.id) == []
+    assert await store.run(end_stored, dead.execution_id, "failed", "interrupted", "So far", 7)
+    kept = await store.run(records.stored_messages, first.request.session.id)
+    assert [message.id for message in kept if message.role == "user"] == [first.message_id]
+    assert [message.parts[-1]["text"] for message in kept] == ["Hello?", "Hello!"]
+
+
 async def gone_on(begin: records.Begin) -> None:
     """The run paused after `Before.`, was approved, and goes on."""
     paused = end(begin, "Before.", status="paused", paused_state={"progress": {}})

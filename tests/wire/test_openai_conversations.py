@@ -133,6 +133,29 @@ def test_a_failed_turn_leaves_the_transcript_as_it_was(client: httpx.Client, ups
     assert [text for _, text in heard(upstream)] == ["First", ANSWER, "Next"]
 
 
+def test_a_failed_turn_gives_back_the_branch_it_left(client: httpx.Client, upstream: FakeUpstream, named: dict[str, str]) -> None:
+    """OAI-54: an edit, or a regenerated answer, that fails changes nothing; neither does failing twice."""
+    ask(client, "One", headers=named)
+    ask(client, "Two", headers=named)
+    for edited in (SAID, {"role": "assistant", "content": "Edited."}, SAID):
+        failed = ask(client, [*user("One"), edited, *user(upstream.script(status=500))], headers=named)
+        assert failed.status_code >= 500
+    ask(client, "Next", headers=named)
+    assert [text for _, text in heard(upstream)] == ["One", ANSWER, "Two", ANSWER, "Next"]
+    ask(client, [*user("One"), SAID, *user("Zwei")], headers=named)
+    assert [text for _, text in heard(upstream)] == ["One", ANSWER, "Zwei"]
+
+
+def test_a_branch_that_is_given_back_is_whole(client: httpx.Client, upstream: FakeUpstream, named: dict[str, str]) -> None:
+    """OAI-52, OAI-54: what the client rewrote is part of it."""
+    edited = {"role": "assistant", "content": "Edited."}
+    ask(client, "One", headers=named)
+    ask(client, [*user("One"), edited, *user("Two")], headers=named)
+    assert ask(client, [*user("One"), edited, *user(upstream.script(status=500))], headers=named).status_code >= 500
+    ask(client, "Next", headers=named)
+    assert [text for _, text in heard(upstream)] == ["One", "Edited.", "Two", ANSWER, "Next"]
+
+
 def test_open_calls_are_answered_by_trailing_results(client: httpx.Client, upstream: FakeUpstream, named: dict[str, str]) -> None:
     """OAI-52: with or without the rest of the history; a call without a result gets a word."""
     calls = [{"id": f"call_{n}", "name": "get_weather", "arguments": {"city": city}} for n, city in enumerate(("Oslo", "Rome"))]
