@@ -7,8 +7,9 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import NewServer
-from tests.faults.turns import SLOW, asking, content, execution, streamed, until
+from tests.faults.turns import SLOW, asking, content, execution, streamed
 from tests.support.clients import frames, http
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.live
 
@@ -24,7 +25,7 @@ def test_kill_9_leaves_no_run_running_and_keeps_the_text(new_server: NewServer, 
             list(islice(told, 120))
             server.kill()
         server.start()
-        ended = until(lambda: (found := execution(server, execution_id))["status"] != "running" and found, 20)
+        ended = until(lambda: (found := execution(server, execution_id))["status"] != "running" and found)
         assert (ended["status"], ended["error_code"]) == ("failed", "interrupted")
         assert ended["response"].startswith("tok tok")
         again = client.post("/chat/run", json={"message": "Are you there?", "conversation_id": name, "agent": "root"})

@@ -1,39 +1,39 @@
 """Clients that leave, and turns that meet (R4, R6, R8): through the wire, against a live server."""
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from uuid import uuid4
 
 import pytest
 
-from tests.faults.turns import SLOW, asking, content, execution, streamed, until, upstream_stats
-from tests.support.clients import frames, http
+from tests.faults.turns import SLOW, asking, content, execution, streamed
+from tests.support.clients import frames, http, leave
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.live
 
 
 def test_a_stateless_stream_is_cancelled_upstream_when_its_client_leaves(any_server: Server, upstream: FakeUpstream) -> None:
     """R6.1, OAI-62: the provider call is closed, the execution ends cancelled with client_left."""
-    before = upstream_stats(upstream.url)["disconnects"]
+    before = upstream.stats["disconnects"]
     body = {"model": "root", "stream": True, "messages": [{"role": "user", "content": asking({"endless": True, "delay_ms": 20})}]}
     with http(any_server) as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
         execution_id = response.headers["x-execution-id"]
         next(frames(response.iter_lines()))
-    until(lambda: upstream_stats(upstream.url)["disconnects"] > before, 5)
+    until(lambda: upstream.stats["disconnects"] > before)
     ended = until(lambda: (found := execution(any_server, execution_id))["status"] != "running" and found)
     assert (ended["status"], ended["error_code"]) == ("cancelled", "client_left")
 
 
 def test_a_stateless_whole_answer_is_cancelled_when_its_client_leaves(any_server: Server, upstream: FakeUpstream) -> None:
     """R6.1 for a client that waits for JSON."""
-    before = upstream_stats(upstream.url)["disconnects"]
-    body = {"model": "root", "messages": [{"role": "user", "content": asking({"hang": True})}]}
-    with http(any_server) as client, pytest.raises(Exception, match="timed out"):
-        client.post("/v1/chat/completions", json=body, timeout=0.5)
-    until(lambda: upstream_stats(upstream.url)["disconnects"] > before, 5)
+    before, held = upstream.stats["disconnects"], upstream.hold()
+    with http(any_server) as client:
+        leave(client, "/v1/chat/completions", {"model": "root", "messages": [{"role": "user", "content": held.message}]}, held.wait)
+    until(lambda: upstream.stats["disconnects"] > before)
 
 
 def test_a_turn_of_a_conversation_goes_on_when_its_client_leaves(any_server: Server) -> None:
@@ -79,24 +79,17 @@ def test_the_same_key_twice_runs_once(server: Server) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-def test_two_at_once_with_one_key_run_once(server: Server) -> None:
+def test_two_at_once_with_one_key_run_once(server: Server, upstream: FakeUpstream) -> None:
     """R4.2: the second is told that the first is running."""
-    headers = {"idempotency-key": str(uuid4())}
-    body = {"message": asking({"slow_headers_ms": 1500}), "agent": "root"}
-    answers = []
-
-    def ask() -> None:
-        with http(server) as client:
-            answers.append(client.post("/chat/run", json=body, headers=headers))
-
-    both = [threading.Thread(target=ask) for _ in range(2)]
-    for each in both:
-        each.start()
-    for each in both:
-        each.join()
-    assert sorted(answer.status_code for answer in answers) == [200, 409]
-    refused = next(answer for answer in answers if answer.status_code == 409)
-    assert refused.json()["code"] == "request_in_progress"
+    held, headers = upstream.hold(), {"idempotency-key": str(uuid4())}
+    body = {"message": held.message, "agent": "root"}
+    with http(server) as client, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(client.post, "/chat/run", json=body, headers=headers)
+        held.wait()
+        refused = client.post("/chat/run", json=body, headers=headers)
+        held.release()
+        assert first.result().status_code == 200
+    assert (refused.status_code, refused.json()["code"]) == (409, "request_in_progress")
     assert refused.headers["retry-after"]
 
 

@@ -14,12 +14,13 @@ import psycopg
 import pytest
 
 from tests.conftest import real
-from tests.faults.turns import asking, content, execution, streamed, until
+from tests.faults.turns import asking, content, execution, streamed
 from tests.support import cast, services
 from tests.support.clients import Frame, frames, http
 from tests.support.server import Server
 from tests.support.services import Restartable
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.live, pytest.mark.postgres, pytest.mark.redis]
 SLOW = {"chunks": 60, "delay_ms": 50, "text": "tok "}

@@ -21,8 +21,9 @@ from tests.support import cast, services
 from tests.support.clients import frames, http
 from tests.support.server import Server
 from tests.support.services import Restartable
+from tests.support.waiting import until
 from tests.support.worker import Worker
-from tests.wire.agentswire import script, until
+from tests.wire.agentswire import script
 from tests.wire.taskwire import NO_LIMITS, ended, post, queued, run, running
 
 pytestmark = pytest.mark.live
@@ -193,10 +194,10 @@ class TestWorkers:
         assert meanwhile.status_code == 202 or meanwhile.json()["code"] == "store_unavailable"
         accepted = [meanwhile.json()["execution_id"]] if meanwhile.status_code == 202 else []
         for execution_id in (goes_on, waits, *accepted):
-            found = ended(client, execution_id, 30)
+            found = ended(client, execution_id)
             assert (found["status"], found["attempt_number"]) == ("success", 1)
         after = until(lambda: (answer := post(client, agent="scripted")).status_code == 202 and answer)
-        assert ended(client, after.json()["execution_id"], 30)["status"] == "success"
+        assert ended(client, after.json()["execution_id"])["status"] == "success"
         assert site.count()["failed", 1, "store_unavailable"] >= 1 - len(accepted)
 
     def test_the_database_may_restart_while_tasks_run(self, site: Site, client: httpx.Client) -> None:
@@ -204,7 +205,7 @@ class TestWorkers:
         running(client, goes_on)
         site.postgres.stop()
         site.postgres.start()
-        found = until(lambda: (seen := client.get(f"/api/executions/{goes_on}")).status_code == 200 and over(seen.json()), 30)
+        found = until(lambda: (seen := client.get(f"/api/executions/{goes_on}")).status_code == 200 and over(seen.json()))
         assert (found["status"], found["attempt_number"], found["response"]) == ("success", 1, TEXT)
         assert ended(client, queued(client, agent="scripted"))["status"] == "success"
 
@@ -216,7 +217,7 @@ class TestWorkers:
         with ThreadPoolExecutor(8) as pool:
             texts = [f"number {n}" for n in range(80)]
             ids = list(pool.map(lambda text: queued(client, f"/demo delay 300\n/demo text {text}", "scripted", max_attempts=5), texts))
-            found = list(pool.map(lambda execution_id: ended(client, execution_id, 60), ids))
+            found = list(pool.map(lambda execution_id: ended(client, execution_id), ids))
         stop.set()
         killer.join()
         assert [(row["status"], row["response"]) for row in found] == [("success", text) for text in texts]

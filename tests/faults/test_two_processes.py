@@ -6,9 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.faults.turns import SLOW, asking, content, execution, streamed, until
+from tests.faults.turns import SLOW, asking, content, execution, streamed
 from tests.support.clients import frames, http
 from tests.support.server import Server
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.live, pytest.mark.postgres, pytest.mark.redis]
 Pair = tuple[Server, Server]
@@ -82,7 +83,7 @@ def test_a_killed_process_leaves_its_turn_interrupted_for_all(redis_pg_servers: 
             execution_id = response.headers["x-execution-id"]
             list(islice(told, 20))
             first.kill()
-        ended = until(lambda: (found := execution(second, execution_id))["status"] != "running" and found, 75)
+        ended = until(lambda: (found := execution(second, execution_id))["status"] != "running" and found, 90)
         assert (ended["status"], ended["error_code"]) == ("failed", "interrupted")
         assert ended["response"].startswith("tok")
         again = there.post("/chat/run", json={"message": "Still there?", "conversation_id": name, "agent": "root"})

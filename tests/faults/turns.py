@@ -1,8 +1,7 @@
 """What the fault tests say: a slow turn, a reader that leaves, and how to wait until something is so."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,17 +12,6 @@ from tests.support.server import Server
 
 T = TypeVar("T")
 SLOW = {"chunks": 60, "delay_ms": 50, "text": "tok "}
-
-
-def until(look: Callable[[], T], limit_s: float = 10.0) -> T:
-    """The first true value of `look`; fails when it does not come."""
-    give_up = time.monotonic() + limit_s
-    while True:
-        value = look()
-        if value:
-            return value
-        assert time.monotonic() < give_up, f"did not become true within {limit_s} s; last: {value!r}"
-        time.sleep(0.05)
 
 
 def asking(script: dict[str, Any], words: str = "Go on.") -> str:
@@ -52,8 +40,3 @@ def execution(server: Server, execution_id: str, person: str = "owner") -> dict[
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
-
-
-def upstream_stats(url: str) -> dict[str, int]:
-    found: dict[str, int] = httpx.get(f"{url}/stats").json()
-    return found

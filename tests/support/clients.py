@@ -1,7 +1,7 @@
 """Clients of live servers: plain HTTP as one of the cast, the official OpenAI SDK, and the frames of an event stream."""
 
-import time
-from collections.abc import Iterable, Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import count
@@ -54,11 +54,13 @@ def transport() -> httpx.HTTPTransport:
     return httpx.HTTPTransport(local_address=str(IPv4Address(next(_addresses))), verify=False)
 
 
-def early_in_the_minute() -> None:
-    """Limits count in the minutes of the clock (R1.8, R14): a test of one must not see it end."""
-    left_s = 60 - time.time() % 60
-    if left_s < 10:
-        time.sleep(left_s)
+def leave(client: httpx.Client, path: str, body: object, when: Callable[[], object]) -> None:
+    """Posts `body` with the client's credentials, and closes the connection unanswered when `when` returns."""
+    request = client.build_request("POST", path, json=body)
+    lines = [b"POST %b HTTP/1.1" % request.url.raw_path, *(b"%b: %b" % pair for pair in request.headers.raw), b"", request.content]
+    with socket.create_connection((request.url.host, request.url.port)) as connection:
+        connection.sendall(b"\r\n".join(lines))
+        when()
 
 
 def token(server: Server, person: str = "owner", **fields: str) -> str:

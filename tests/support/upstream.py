@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import orjson
 from aiohttp import web
@@ -30,6 +31,7 @@ class Seen:
     stats: Counter[str] = field(default_factory=lambda: Counter(requests=0, open=0, disconnects=0, completed=0))
     requests: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     failures: Counter[str] = field(default_factory=Counter)
+    holds: dict[str, "Hold"] = field(default_factory=dict)
 
 
 SEEN = web.AppKey("seen", Seen)
@@ -83,6 +85,8 @@ async def completions(request: web.Request) -> web.StreamResponse:
 async def answer(request: web.Request, body: Mapping[str, Any], script: Script, seen: Seen) -> web.StreamResponse:
     if script.slow_headers_ms:
         await asyncio.sleep(script.slow_headers_ms / 1000)
+    if script.hold:
+        await seen.holds[script.hold].arrive()
     if script.hang and (not script.tools or answered(body)) and _still_failing(script, seen):
         await asyncio.Event().wait()
     if script.no_stream_options and "stream_options" in body:
@@ -150,6 +154,26 @@ async def serving(port: int = 0) -> AsyncIterator[tuple[int, Seen]]:
         await runner.cleanup()
 
 
+class Hold:
+    """A request that is answered when the test says so; `message` asks for it."""
+
+    def __init__(self, message: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.message = message
+        self._loop = loop
+        self._arrived, self._released = threading.Event(), asyncio.Event()
+
+    def wait(self) -> None:
+        """Returns when the request has come."""
+        assert self._arrived.wait(60), "the held request did not come"
+
+    def release(self) -> None:
+        self._loop.call_soon_threadsafe(self._released.set)
+
+    async def arrive(self) -> None:
+        self._arrived.set()
+        await self._released.wait()
+
+
 class FakeUpstream:
     """The server in a thread of its own, for tests that are not its loop: `url`, `stats`, `requests`, `last`."""
 
@@ -183,6 +207,12 @@ class FakeUpstream:
         """A user message that makes the server do as `written`; the fields are those of Script."""
         script_from(written)
         return orjson.dumps(written).decode()
+
+    def hold(self, **written: Any) -> Hold:
+        """A script whose answer waits: the test knows when the request has come, and says when it goes on."""
+        name = uuid4().hex
+        self.seen.holds[name] = Hold(self.script(hold=name, **written), self._loop)
+        return self.seen.holds[name]
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

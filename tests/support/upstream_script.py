@@ -54,6 +54,8 @@ class Script:
     """Never answers, after the calls of `tools`; with `fail_first` only that often."""
     stall: bool = False
     """Falls silent after the chunks."""
+    hold: str = ""
+    """Answers when the test says so: FakeUpstream.hold()."""
     slow_headers_ms: int = 0
     whole: bool = False
     """One JSON object, though a stream was asked for."""

@@ -1,7 +1,6 @@
 """What tests of chat on the agents wire need: agents, and each call in one line."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -101,13 +100,3 @@ def streamed(client: httpx.Client, message: str, agent: str = "chatter", **field
     body = {"message": message, "stream": True, **fields}
     with client.stream("POST", path(agent, "chat"), json=body) as response:
         yield response
-
-
-def until(check: Callable[[], Any], limit_s: float = 10) -> Any:
-    """What `check` returns once it is true."""
-    give_up = time.monotonic() + limit_s
-    while time.monotonic() < give_up:
-        if found := check():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come to be")

@@ -85,7 +85,7 @@ def nodes(frames: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(frame["node_id"], "skipped" if frame["skipped"] else frame["status"]) for frame in states]
 
 
-def until_told(client: httpx.Client, execution_id: str, node: str, status: str, limit_s: float = 15) -> None:
+def until_told(client: httpx.Client, execution_id: str, node: str, status: str, limit_s: float = 60) -> None:
     """Returns when a step of the run has come to this status."""
     began = time.monotonic()
     with client.stream("GET", f"/api/executions/{execution_id}/stream") as answer:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -113,12 +112,3 @@ def code_in(mail: str) -> str:
     found = re.search(r"^    (\d{6})$", mail, re.MULTILINE)
     assert found, mail
     return found[1]
-
-
-def until(condition: Any, limit_s: float = 15) -> Any:
-    """What `condition` gives, once it is true."""
-    give_up = time.monotonic() + limit_s
-    while not (found := condition()):
-        assert time.monotonic() < give_up, found
-        time.sleep(0.25)  # a minute's look-ups are limited
-    return found

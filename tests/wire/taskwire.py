@@ -5,7 +5,7 @@ from typing import Any
 import httpx2 as httpx
 
 from tests.support.server import Server
-from tests.wire.agentswire import until
+from tests.support.waiting import until
 
 AGENTS = """
 tools:
@@ -50,20 +50,20 @@ def run(client: httpx.Client, execution_id: str) -> dict[str, Any]:
     return found
 
 
-def ended(client: httpx.Client, execution_id: str, limit_s: float = 15) -> dict[str, Any]:
+def ended(client: httpx.Client, execution_id: str) -> dict[str, Any]:
     """The run when it is over, or waits for an approval."""
 
     def look() -> dict[str, Any] | None:
         found = run(client, execution_id)
         return found if found["status"] in OVER else None
 
-    found: dict[str, Any] = until(look, limit_s)
+    found: dict[str, Any] = until(look)
     return found
 
 
-def running(client: httpx.Client, execution_id: str, limit_s: float = 15) -> dict[str, Any]:
+def running(client: httpx.Client, execution_id: str) -> dict[str, Any]:
     """The run when it has begun."""
-    found: dict[str, Any] = until(lambda: (seen := run(client, execution_id))["status"] != "queued" and seen, limit_s)
+    found: dict[str, Any] = until(lambda: (seen := run(client, execution_id))["status"] != "queued" and seen)
     assert found["status"] == "running", found
     return found
 

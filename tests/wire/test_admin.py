@@ -1,7 +1,6 @@
 """The admin on a live server: signing in, its files, and the two buttons that reach into running turns."""
 
 import re
-import time
 from collections.abc import Iterator
 
 import httpx2 as httpx
@@ -10,6 +9,7 @@ import pytest
 from tests.agents.admin.forms import fields_in
 from tests.support import cast, clients
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire import runwire
 
 pytestmark = pytest.mark.live
@@ -96,9 +96,5 @@ def version_that_answers(caller: httpx.Client) -> int:
 
 
 def until_ended(caller: httpx.Client, execution_id: str) -> dict[str, str]:
-    limit = time.monotonic() + 10
-    while True:
-        found: dict[str, str] = caller.get(f"/api/executions/{execution_id}").json()
-        if found["status"] in ("success", "failed", "cancelled") or time.monotonic() > limit:
-            return found
-        time.sleep(0.05)
+    over = ("success", "failed", "cancelled")
+    return until(lambda: (found := caller.get(f"/api/executions/{execution_id}").json())["status"] in over and found)

@@ -13,8 +13,9 @@ import pytest
 from tests.support import clients, files
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 from tests.wire import agentswire
-from tests.wire.agentswire import ANSWER, NDJSON, SSE, ask, fresh, get, path, script, session, streamed, texts, told, until
+from tests.wire.agentswire import ANSWER, NDJSON, SSE, ask, fresh, get, path, script, session, streamed, texts, told
 
 pytestmark = pytest.mark.live
 KEYS = "response session_id execution metadata session execution_log execution_log_simplified timestamp"

@@ -13,9 +13,10 @@ from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.clients import frames
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire import toolhouse
 from tests.wire.runwire import ask
-from tests.wire.toolhouse import LookUp, calls, get, looked_up, until
+from tests.wire.toolhouse import LookUp, calls, get, looked_up
 
 pytestmark = pytest.mark.live
 PATH = "/api/agents/house/executions"

@@ -15,8 +15,10 @@ from markdown_it import MarkdownIt
 from tests.support import clients
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 from tests.wire import agentswire
-from tests.wire.agentswire import ANSWER, ask, fresh, get, path, script, session, streamed, texts, told, until
+from tests.wire.agentswire import ANSWER, ask, fresh, get, path, script, session, streamed, texts, told
+from tests.wire.inturn import statuses
 
 pytestmark = pytest.mark.live
 AGENT = "name display_name description avatar status model version voice paid can_manage conversation_starters"
@@ -608,18 +610,20 @@ def test_a_beginning_that_was_left_begins_anew(owner: httpx.Client, upstream: Fa
     assert texts(session(owner, session_id)["messages"]) == ["Anew again", ANSWER]
 
 
-def test_a_message_that_waits_can_be_edited(owner: httpx.Client) -> None:
+def test_a_message_that_waits_can_be_edited(owner: httpx.Client, upstream: FakeUpstream) -> None:
     """AG-26, R8.1: it has its place before the edited one takes it."""
-    session_id = fresh(owner, "One")
-    slow = script("Two", slow_headers_ms=700)
-    with ThreadPoolExecutor(2) as pool, clients.http_of(owner) as second, clients.http_of(owner) as third:
-        asked = [pool.submit(told, second, slow, session_id=session_id)]
+    session_id, slow = fresh(owner, "One"), upstream.hold()
+    with ThreadPoolExecutor(3) as pool, clients.http_of(owner) as second, clients.http_of(owner) as third:
+        asked = [pool.submit(told, second, slow.message, session_id=session_id)]
         until(lambda: len(session(owner, session_id)["messages"]) == 3)
         asked.append(pool.submit(told, third, "Three", session_id=session_id))
         until(lambda: len(session(owner, session_id)["messages"]) == 4)
-        told(owner, "Edited", session_id=session_id, edit_of=session(owner, session_id)["messages"][3]["id"])
-        [each.result() for each in asked]
-    assert texts(session(owner, session_id)["messages"]) == ["One", ANSWER, slow, ANSWER, "Edited", ANSWER]
+        waits = session(owner, session_id)["messages"][3]["id"]
+        edited = pool.submit(told, owner, "Edited", session_id=session_id, edit_of=waits)
+        until(lambda: statuses(owner, "chatter").count("queued") == 2)
+        slow.release()
+        [each.result() for each in (*asked, edited)]
+    assert texts(session(owner, session_id)["messages"]) == ["One", ANSWER, slow.message, ANSWER, "Edited", ANSWER]
 
 
 def test_a_branch_that_is_left_while_another_waits(owner: httpx.Client, upstream: FakeUpstream) -> None:
@@ -627,11 +631,14 @@ def test_a_branch_that_is_left_while_another_waits(owner: httpx.Client, upstream
     session_id = fresh(owner, "One")
     told(owner, "Two", session_id=session_id)
     first, _, _, answer = session(owner, session_id)["messages"]
-    with ThreadPoolExecutor(1) as pool, clients.http_of(owner) as second:
-        edited = pool.submit(told, second, script("Anew", slow_headers_ms=700), session_id=session_id, edit_of=first["id"])
-        until(lambda: "Anew" in session(owner, session_id)["messages"][0]["content"])
-        answered = owner.post(path("chatter", "chat"), json={"session_id": session_id, "regenerate_of": answer["id"]})
-        assert answered.status_code == 200, answered.text
+    slow = upstream.hold()
+    with ThreadPoolExecutor(2) as pool, clients.http_of(owner) as second:
+        edited = pool.submit(told, second, slow.message, session_id=session_id, edit_of=first["id"])
+        until(lambda: session(owner, session_id)["messages"][0]["content"] == slow.message)
+        again = pool.submit(owner.post, path("chatter", "chat"), json={"session_id": session_id, "regenerate_of": answer["id"]})
+        until(lambda: "queued" in statuses(owner, "chatter"))
+        slow.release()
+        assert again.result().status_code == 200, again.result().text
         edited.result()
     assert [message["content"] for message in upstream.last["body"]["messages"]] == ["One", ANSWER, "Two"]
     assert texts(session(owner, session_id)["messages"]) == ["One", ANSWER, "Two", ANSWER]

@@ -10,8 +10,9 @@ import pytest
 from tests.support import clients
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 from tests.wire import agentswire
-from tests.wire.agentswire import ANSWER, ask, fresh, get, path, script, session, streamed, texts, told, until
+from tests.wire.agentswire import ANSWER, ask, fresh, get, path, script, session, streamed, texts, told
 
 pytestmark = [pytest.mark.live, pytest.mark.redis, pytest.mark.postgres]
 Both = tuple[httpx.Client, httpx.Client]

@@ -10,11 +10,13 @@ import pytest
 from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.server import Server
+from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 from tests.wire import agentswire
-from tests.wire.agentswire import NDJSON, SSE, fresh, path, script, session, streamed, texts, told, until
+from tests.wire.agentswire import NDJSON, SSE, fresh, path, session, streamed, texts, told
+from tests.wire.inturn import statuses
 
 pytestmark = pytest.mark.live
-SILENT = script("Think first", slow_headers_ms=3500, text="At last.")
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +33,29 @@ def owner(impatient: Server) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_silence_is_kept_alive(owner: httpx.Client) -> None:
+@pytest.mark.parametrize(("accept", "sign"), [(NDJSON, '{"type":"keep_alive"}'), (SSE, ": keep-alive")])
+def test_silence_is_kept_alive(owner: httpx.Client, upstream: FakeUpstream, accept: str, sign: str) -> None:
     """AG-21: a comment on SSE, an object on NDJSON, whose strict parsers fail on empty lines."""
-    with ThreadPoolExecutor(2) as pool:
-        by_lines, by_frames = pool.map(
-            lambda accept: owner.post(
-                path("chatter", "chat"), json={"message": SILENT, "new_session": accept == SSE}, headers={"accept": accept}
-            ),
-            (NDJSON, SSE),
-        )
-    told_lines = agentswire.lines(by_lines)
-    assert {"type": "keep_alive"} in told_lines
-    assert told_lines[-1]["result"] == "At last."
-    assert ": keep-alive" in by_frames.text.split("\n")
-    assert agentswire.frames(by_frames)[-1][1] == {"type": "stream_end"}
+    held = upstream.hold(text="At last.")
+    with owner.stream("POST", path("chatter", "chat"), json={"message": held.message}, headers={"accept": accept}) as answer:
+        read = answer.iter_lines()
+        until(lambda: next(read) == sign)
+        held.release()
+        said = list(read)
+    assert ('"result":"At last."' in said[-1]) if accept == NDJSON else (said[-2:] == ['data: {"type":"stream_end"}', ""])
 
 
-def test_a_turn_that_waits_says_so(owner: httpx.Client) -> None:
+def test_a_turn_that_waits_says_so(owner: httpx.Client, upstream: FakeUpstream) -> None:
     """AG-20: with its place, until it begins."""
-    session_id = fresh(owner)
-    with streamed(owner, script(chunks=100, delay_ms=30), session_id=session_id) as first:
-        read = first.iter_lines()
-        next(read)
+    session_id, held = fresh(owner), upstream.hold()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(told, owner, held.message, session_id=session_id)
+        held.wait()
         with streamed(owner, "Second", session_id=session_id) as second:
-            lines = [orjson.loads(line) for line in second.iter_lines()]
-        list(read)
+            read = second.iter_lines()
+            lines = [orjson.loads(next(read))]
+            held.release()
+            lines += map(orjson.loads, read)
     assert lines[0] == {"type": "status", "status": "queued", "position": 1}
     kinds = [line["type"] for line in lines]
     assert kinds[kinds.index("system") :][0] == "system"
@@ -63,29 +63,32 @@ def test_a_turn_that_waits_says_so(owner: httpx.Client) -> None:
     assert kinds[-1] == "result"
 
 
-def test_failing_after_the_commit_is_told_in_band(owner: httpx.Client) -> None:
+def test_failing_after_the_commit_is_told_in_band(owner: httpx.Client, upstream: FakeUpstream) -> None:
     """R5.1: also when nothing was said yet."""
-    answer = owner.post(path("chatter", "chat"), json={"message": script(slow_headers_ms=2000, status=400), "stream": True})
-    assert answer.status_code == 200
-    assert [line["type"] for line in agentswire.lines(answer)][-2:] == ["error", "result"]
+    held = upstream.hold(status=400)
+    with streamed(owner, held.message) as answer:
+        assert answer.status_code == 200
+        held.release()
+        assert [orjson.loads(line)["type"] for line in answer.iter_lines()][-2:] == ["error", "result"]
 
 
-def test_a_whole_answer_is_stored_when_its_client_leaves(owner: httpx.Client) -> None:
+def test_a_whole_answer_is_stored_when_its_client_leaves(owner: httpx.Client, upstream: FakeUpstream) -> None:
     """R6.2."""
-    session_id = fresh(owner)
-    with pytest.raises(httpx.TimeoutException):
-        owner.post(path("chatter", "chat"), json={"message": SILENT, "session_id": session_id}, timeout=0.5)
+    session_id, held = fresh(owner), upstream.hold(text="At last.")
+    clients.leave(owner, path("chatter", "chat"), {"message": held.message, "session_id": session_id}, held.wait)
+    held.release()
     until(lambda: "At last." in texts(session(owner, session_id)["messages"]))
 
 
-def test_a_waiting_turn_keeps_its_place_when_its_client_leaves(owner: httpx.Client) -> None:
+def test_a_waiting_turn_keeps_its_place_when_its_client_leaves(owner: httpx.Client, upstream: FakeUpstream) -> None:
     """R6.4."""
-    session_id = fresh(owner)
-    with streamed(owner, script(chunks=50, delay_ms=30), session_id=session_id) as first:
-        read = first.iter_lines()
-        next(read)
-        with pytest.raises(httpx.TimeoutException):
-            owner.post(path("chatter", "chat"), json={"message": "Second", "session_id": session_id}, timeout=0.3)
-        list(read)
+    session_id, held = fresh(owner), upstream.hold()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(told, owner, held.message, session_id=session_id)
+        held.wait()
+        body = {"message": "Second", "session_id": session_id}
+        clients.leave(owner, path("chatter", "chat"), body, lambda: until(lambda: "queued" in statuses(owner, "chatter")))
+        held.release()
+        first.result()
     assert told(owner, "Third", session_id=session_id)["response"]
     assert [text for text in texts(session(owner, session_id)["messages"]) if text in ("Second", "Third")] == ["Second", "Third"]

@@ -9,9 +9,10 @@ import httpx2 as httpx
 import pytest
 
 from tests.conftest import NewServer
-from tests.faults.turns import asking, execution, until
+from tests.faults.turns import asking, execution
 from tests.support.clients import frames, http, sdk
 from tests.support.server import Server
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.live
 CALL = {"tools": [{"name": "clock", "arguments": {"timezone": "Europe/Oslo"}}], "text": "It is late."}
@@ -151,7 +152,7 @@ def test_an_approval_nobody_gives_expires(new_server: NewServer) -> None:
     own = new_server("uvicorn", {"APPROVAL_SECONDS": "1"})
     with http(own) as client:
         told = paused(client, f"expire-{uuid4()}")
-    row = until(lambda: (row := execution(own, told["execution_id"]))["status"] == "cancelled" and row, 25)
+    row = until(lambda: (row := execution(own, told["execution_id"]))["status"] == "cancelled" and row)
     assert row["error_code"] == "approval_expired"
     own.stop()
 

@@ -11,6 +11,7 @@ from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.cast import password
 from tests.support.server import Server
+from tests.support.waiting import early_in_the_minute
 from tests.wire import agentswire
 from tests.wire.agentswire import ask, fresh, path, script, session, texts
 
@@ -190,7 +191,7 @@ def test_only_its_owner_has_a_conversation_named(site: Server, owner: httpx.Clie
 
 def test_too_many_wrong_passwords_are_refused_before_they_are_looked_at(browser: httpx.Client) -> None:
     """R1.8: whatever else failed at this address counts too."""
-    clients.early_in_the_minute()
+    early_in_the_minute()
     assert sign_in(browser, "wrong").status_code == 200
     assert {browser.get("/v1/models").status_code for _ in range(19)} == {401}
     assert sign_in(browser, "wrong").status_code == 429

@@ -9,8 +9,9 @@ from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.receiver import Received, Receiver
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire import publicwire, runwire
-from tests.wire.publicwire import Visitor, make, until
+from tests.wire.publicwire import Visitor, make
 
 pytestmark = pytest.mark.live
 SECRET = "whsec_of_the_wire_tests"

@@ -1,9 +1,8 @@
 """`X-Conversation-Id` against a live server (openai.md section 10): hit, miss, off; branches; time and number; two at once."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx2 as httpx
@@ -12,7 +11,9 @@ import pytest
 from tests.support import clients
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 from tests.wire import openaiwire
+from tests.wire.inturn import in_turn
 from tests.wire.openaiwire import WEATHER, ask, content, error, heard, stream, user
 
 pytestmark = pytest.mark.live
@@ -184,7 +185,7 @@ def test_a_paused_turn_goes_on_in_the_conversation(client: httpx.Client, upstrea
     pause, notice = paused.json()["switchboard"], paused.json()["choices"][0]["message"]["content"]
     execution, call = pause["execution_id"], pause["approvals"][0]["tool_call_id"]
     assert client.post(f"/api/executions/{execution}/approvals/{call}", json={"approve": True}).status_code == 200
-    wait_for(lambda: client.get(f"/api/executions/{execution}").json()["status"] == "success")
+    until(lambda: client.get(f"/api/executions/{execution}").json()["status"] == "success")
     again = [*user(script), {"role": "assistant", "content": notice}, *user("And now?")]
     assert cache(ask(client, again, model="oai-asks", headers=named)) == "hit"
     assert [role for role, _ in heard(upstream)] == ["user", "assistant", "tool", "assistant", "user"]
@@ -194,29 +195,28 @@ def test_a_paused_turn_goes_on_in_the_conversation(client: httpx.Client, upstrea
 # Two at once
 
 
-def in_turn(client: httpx.Client, slow: str, headers: dict[str, str], **fields: Any) -> tuple[httpx.Response, httpx.Response]:
-    """A slow call and, when the model is at it, a second one of the same conversation."""
-    answers: list[httpx.Response] = []
-    with clients.httpx.Client(base_url=client.base_url, headers=client.headers, timeout=30) as other:
-        thread = threading.Thread(target=lambda: answers.append(ask(other, slow, headers=headers, **fields)))
-        thread.start()
-        time.sleep(0.4)
-        second = ask(client, "Second", headers=headers, **fields)
-        thread.join()
-    return answers[0], second
+def both(
+    client: httpx.Client, upstream: FakeUpstream, headers: dict[str, str], model: str = "root"
+) -> tuple[httpx.Response, httpx.Response]:
+    """Two calls of one conversation, the second while the model is at the first."""
+
+    def say(message: str) -> httpx.Response:
+        return ask(client, message, headers=headers, model=model)
+
+    return in_turn(client, upstream.hold(text="slow"), say, say, model)
 
 
 def test_the_second_turn_waits(client: httpx.Client, upstream: FakeUpstream, named: dict[str, str]) -> None:
     """OAI-57, R8.2."""
     ask(client, "First", headers=named)
-    slow, second = in_turn(client, upstream.script(text="slow", slow_headers_ms=1200), named)
+    slow, second = both(client, upstream, named)
     assert (slow.status_code, second.status_code) == (200, 200)
     assert [text for _, text in heard(upstream)][-2:] == ["slow", "Second"]
 
 
 def test_an_agent_may_refuse_the_second_turn(client: httpx.Client, upstream: FakeUpstream, named: dict[str, str]) -> None:
     """OAI-57: under this wire's name."""
-    slow, second = in_turn(client, upstream.script(text="slow", slow_headers_ms=1200), named, model="oai-reject")
+    slow, second = both(client, upstream, named, "oai-reject")
     assert slow.status_code == 200
     assert error(second) == (409, "conversation_busy", None)
     assert second.headers["retry-after"] == "1"
@@ -225,7 +225,7 @@ def test_an_agent_may_refuse_the_second_turn(client: httpx.Client, upstream: Fak
 
 def test_two_first_turns_open_one_conversation(client: httpx.Client, upstream: FakeUpstream, named: dict[str, str]) -> None:
     """R8.4."""
-    slow, second = in_turn(client, upstream.script(text="slow", slow_headers_ms=1200), named)
+    slow, second = both(client, upstream, named)
     assert slow.headers["x-session-id"] == second.headers["x-session-id"]
 
 
@@ -279,12 +279,13 @@ def test_an_idle_conversation_is_dropped_after_its_time(small: Server) -> None:
 def test_a_conversation_with_a_running_turn_is_not_dropped(small: Server, upstream: FakeUpstream) -> None:
     """OAI-56: neither by time nor by number."""
     with clients.http(small) as client, clients.http(small) as other:
-        slow = upstream.script(text="slow", slow_headers_ms=3000)
-        thread = threading.Thread(target=lambda: ask(other, slow, headers={"X-Conversation-Id": "busy"}))
-        thread.start()
-        time.sleep(0.3)
-        assert [said(client, name) for name in ("x", "y", "z")] == ["miss"] * 3
-        thread.join()
+        slow = upstream.hold(text="slow")
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(ask, other, slow.message, headers={"X-Conversation-Id": "busy"})
+            slow.wait()
+            assert [said(client, name) for name in ("x", "y", "z")] == ["miss"] * 3
+            time.sleep(2.1)  # longer than a conversation lives
+            slow.release()
         assert said(client, "busy") == "hit"
 
 
@@ -292,7 +293,7 @@ def test_reference_behaviour_of_busy_conversations(small: Server, off: Server, u
     """OAI-57, R8.2: CONVERSATION_BUSY=reject, also when the cache is off."""
     for server in (small, off):
         with clients.http(server) as client:
-            slow, second = in_turn(client, upstream.script(text="slow", slow_headers_ms=1200), named)
+            slow, second = both(client, upstream, named)
             assert slow.status_code == 200
             assert error(second) == (409, "conversation_busy", None)
 
@@ -317,10 +318,3 @@ def test_conversations_outlive_a_restart(new_server: NewServer, upstream: FakeUp
         assert said(client, "kept") == "hit"
     assert [text for _, text in heard(upstream)] == ["Hello", ANSWER, "Hello"]
     server.stop()
-
-
-def wait_for(condition: Callable[[], bool], limit_s: float = 10) -> None:
-    until = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < until, "it never came to be"
-        time.sleep(0.05)

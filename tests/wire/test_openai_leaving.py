@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from tests.support import clients
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 from tests.wire import openaiwire
 from tests.wire.openaiwire import PATH, ask, error, heard, stream, user
 
@@ -40,13 +40,6 @@ def hasty(lasting_server: Callable[..., Server]) -> Iterator[Server]:
     server.stop()
 
 
-def wait_for(condition: Callable[[], bool], limit_s: float = 5) -> None:
-    until = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < until, "it never came to be"
-        time.sleep(0.05)
-
-
 def execution(client: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
     found: dict[str, Any] = client.get(f"/api/executions/{answer.headers['x-execution-id']}").json()
     return found
@@ -64,23 +57,22 @@ def test_a_stateless_stream_ends_with_its_reader(client: httpx.Client, upstream:
     """OAI-62, R6.1: the provider is told within a second, the run is `cancelled`."""
     before = upstream.stats["disconnects"]
     left = leave_stream(client, upstream.script(endless=True, delay_ms=20))
-    wait_for(lambda: upstream.stats["disconnects"] == before + 1, 1.5)
-    wait_for(lambda: execution(client, left)["status"] == "cancelled")
+    until(lambda: upstream.stats["disconnects"] == before + 1)
+    until(lambda: execution(client, left)["status"] == "cancelled")
 
 
 def test_a_stateless_whole_answer_ends_with_its_reader(client: httpx.Client, upstream: FakeUpstream) -> None:
     """OAI-62: also while waiting for JSON."""
-    before = upstream.stats["disconnects"]
-    with pytest.raises(httpx.ReadTimeout):
-        client.post(PATH, json={"model": "root", "messages": user(upstream.script(hang=True))}, timeout=0.5)
-    wait_for(lambda: upstream.stats["disconnects"] == before + 1, 1.5)
+    before, held = upstream.stats["disconnects"], upstream.hold()
+    clients.leave(client, PATH, {"model": "root", "messages": user(held.message)}, held.wait)
+    until(lambda: upstream.stats["disconnects"] == before + 1)
 
 
 def test_a_conversation_goes_on_without_its_reader(client: httpx.Client, upstream: FakeUpstream) -> None:
     """OAI-55: and commits."""
     named = {"X-Conversation-Id": f"oai-{uuid4()}"}
     left = leave_stream(client, upstream.script(chunks=20, delay_ms=30, text="on "), **named)
-    wait_for(lambda: execution(client, left)["status"] == "success")
+    until(lambda: execution(client, left)["status"] == "success")
     ask(client, "Next", headers=named)
     assert heard(upstream)[1] == ("assistant", "on " * 20)
 
@@ -105,7 +97,7 @@ def test_a_stop_before_the_first_event_is_a_409(client: httpx.Client, server: Se
     with clients.http(server) as other:
         thread = threading.Thread(target=lambda: answers.append(ask(other, upstream.script(hang=True), headers=headers)))
         thread.start()
-        wait_for(lambda: bool(running(server, headers["X-Request-Id"])))
+        until(lambda: bool(running(server, headers["X-Request-Id"])))
         client.post(f"/api/executions/{running(server, headers['X-Request-Id'])}/cancel")
         thread.join()
     assert error(answers[0]) == (409, "cancelled", None)
@@ -137,10 +129,13 @@ def test_time_runs_out(hasty: Server, upstream: FakeUpstream) -> None:
 
 def test_a_stream_that_waits_long_is_committed_and_kept_alive(hasty: Server, upstream: FakeUpstream) -> None:
     """R5.1, R12.2: comments between frames, failures in-band; no role chunk before there is an event (OAI-45)."""
-    body = {"model": "root", "messages": user(upstream.script(slow_headers_ms=2500, status=500)), "stream": True}
+    held = upstream.hold(status=500)
+    body = {"model": "root", "messages": user(held.message), "stream": True}
     with clients.http(hasty) as client, client.stream("POST", PATH, json=body) as response:
         assert response.status_code == 200
-        frames = list(clients.frames(response.iter_lines()))
-    assert [frame.comment for frame in frames if frame.comment][:1] == ["keep-alive"]
+        read = clients.frames(response.iter_lines())
+        assert next(read).comment == "keep-alive"
+        held.release()
+        frames = list(read)
     assert ['"error"' in frame.data for frame in frames if frame.data] == [True, False]
     assert frames[-1].data == "[DONE]"

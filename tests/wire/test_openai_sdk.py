@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from tests.support import clients
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import early_in_the_minute
 from tests.wire import openaiwire
 from tests.wire.openaiwire import WEATHER, user
 
@@ -154,7 +155,7 @@ def test_401_and_404_raise_their_classes(any_server: Server, sdk: openai.OpenAI)
 def test_429_raises_its_class(new_server: Callable[..., Server]) -> None:
     """R14.3, OAI-59: with the wait that the SDK obeys, and the six headers."""
     slow = new_server(env={"CHAT_RATE_RPM": "1"})
-    clients.early_in_the_minute()
+    early_in_the_minute()
     with clients.sdk(slow) as sdk:
         sdk.chat.completions.create(model="root", messages=user("Hello"))  # type: ignore[arg-type]
         with pytest.raises(openai.RateLimitError, match="Too many requests") as caught:

@@ -1,8 +1,7 @@
 """Conversations over two web processes on Redis and PostgreSQL (openai.md section 10; R12.4)."""
 
-import threading
-import time
 from collections.abc import Iterator
+from functools import partial
 from uuid import uuid4
 
 import httpx2 as httpx
@@ -11,6 +10,7 @@ import pytest
 from tests.support import clients
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.wire.inturn import in_turn
 from tests.wire.openaiwire import PATH, ask, heard, stream, user
 
 pytestmark = [pytest.mark.live, pytest.mark.redis, pytest.mark.postgres]
@@ -47,15 +47,10 @@ def test_a_conversation_goes_on_anywhere(both: tuple[httpx.Client, httpx.Client]
 def test_one_turn_at_a_time_over_both(both: tuple[httpx.Client, httpx.Client], upstream: FakeUpstream, named: dict[str, str]) -> None:
     """OAI-57, R8.4: also the very first ones."""
     one, other = both
-    answers: list[httpx.Response] = []
-    slow = upstream.script(text="slow", slow_headers_ms=1000)
-    thread = threading.Thread(target=lambda: answers.append(ask(one, slow, headers=named)))
-    thread.start()
-    time.sleep(0.4)
-    second = ask(other, "Second", headers=named)
-    thread.join()
-    assert answers[0].headers["x-session-id"] == second.headers["x-session-id"]
-    assert [text for _, text in heard(upstream)] == [slow, "slow", "Second"]
+    slow = upstream.hold(text="slow")
+    first, second = in_turn(one, slow, partial(ask, one, headers=named), partial(ask, other, headers=named))
+    assert first.headers["x-session-id"] == second.headers["x-session-id"]
+    assert [text for _, text in heard(upstream)] == [slow.message, "slow", "Second"]
 
 
 def test_an_answer_to_a_key_is_given_again_anywhere(both: tuple[httpx.Client, httpx.Client], upstream: FakeUpstream) -> None:

@@ -15,8 +15,9 @@ from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import early_in_the_minute, until
 from tests.wire import publicwire
-from tests.wire.publicwire import Visitor, make, until
+from tests.wire.publicwire import Visitor, make
 
 pytestmark = pytest.mark.live
 TOOL = '/demo tool pub_clock {"timezone": "Europe/Oslo"}\n/demo text It is late.'
@@ -241,7 +242,7 @@ def test_null_is_absent_and_unknown_fields_are_ignored(visitor: Visitor) -> None
 
 def test_look_ups_of_an_address_are_limited(site: Server, shared_link: dict[str, Any]) -> None:
     """AG-55: 60 a minute over all visitor routes, misses included; another address is not concerned."""
-    clients.early_in_the_minute()
+    early_in_the_minute()
     with Visitor(site, {"token": "A" * 32}) as guessing, Visitor(site, shared_link) as other:
         with ThreadPoolExecutor(8) as pool:
             paths = [f"/api/public/{route}/{'A' * 32}" for route in ("link", "history", "chat")] * 40

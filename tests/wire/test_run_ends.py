@@ -1,9 +1,8 @@
 """The run wire when things go otherwise: pauses, failures, leaving, resuming, two turns at once, every status of its table."""
 
-import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +13,11 @@ import pytest
 from tests.support import clients
 from tests.support.clients import frames
 from tests.support.server import Server
+from tests.support.upstream import FakeUpstream
+from tests.support.upstream_script import HELLO
+from tests.support.waiting import until
 from tests.wire import runwire
+from tests.wire.inturn import in_turn
 from tests.wire.runwire import PAUSES, ask, resume, stream, streamed, text, told
 
 pytestmark = pytest.mark.live
@@ -34,16 +37,6 @@ def owner(server: Server) -> Iterator[httpx.Client]:
 
 def script(**written: Any) -> str:
     return orjson.dumps(written).decode()
-
-
-def until(check: Callable[[], Any], limit_s: float = 10) -> Any:
-    """What `check` returns once it is true."""
-    give_up = time.monotonic() + limit_s
-    while time.monotonic() < give_up:
-        if found := check():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come to be")
 
 
 def execution(client: httpx.Client, execution_id: str) -> dict[str, Any]:
@@ -150,23 +143,20 @@ def test_once_the_headers_are_out_a_nameless_stream_may_be_left(server: Server, 
     assert until(lambda: execution(owner, execution_id)["status"] == "success")
 
 
-def test_leaving_a_nameless_call_early_cancels_it(server: Server, upstream: Any) -> None:
+def test_leaving_a_nameless_call_early_cancels_it(server: Server, upstream: FakeUpstream) -> None:
     """RUN-39, R6.1: nobody knows the conversation, so the provider's connection is closed."""
-    before = upstream.stats["disconnects"]
+    before, held = upstream.stats["disconnects"], upstream.hold()
     with clients.http(server) as client:
-        client.timeout = 0.5
-        with pytest.raises(httpx.ReadTimeout):
-            ask(client, script(hang=True), agent="root")
+        clients.leave(client, "/chat/run", {"message": held.message, "agent": "root"}, held.wait)
     until(lambda: upstream.stats["disconnects"] == before + 1)
 
 
-def test_leaving_a_named_call_early_lets_it_end(server: Server, owner: httpx.Client) -> None:
+def test_leaving_a_named_call_early_lets_it_end(server: Server, owner: httpx.Client, upstream: FakeUpstream) -> None:
     """RUN-39."""
-    name = f"left-{uuid4()}"
+    name, held = f"left-{uuid4()}", upstream.hold(text="late")
     with clients.http(server) as client:
-        client.timeout = 0.3
-        with pytest.raises(httpx.ReadTimeout):
-            ask(client, script(slow_headers_ms=1000, text="late"), agent="root", conversation_id=name)
+        clients.leave(client, "/chat/run", {"message": held.message, "agent": "root", "conversation_id": name}, held.wait)
+    held.release()
     _, found = resume(owner, name)
     assert (text(found), told(found)[-1]["status"]) == ("late", "success")
 
@@ -216,37 +206,32 @@ def test_stopping_ends_the_stream_as_cancelled(owner: httpx.Client) -> None:
 # Two turns at once
 
 
-async def both(server: Server, agent: str) -> list[httpx.Response]:
+def both(client: httpx.Client, upstream: FakeUpstream, agent: str) -> tuple[httpx.Response, httpx.Response]:
     """Two turns on one conversation, the second sent while the first one runs."""
-    name, headers = f"two-{uuid4()}", {"authorization": f"Bearer {server.keys['owner']}"}
-    async with httpx.AsyncClient(base_url=server.base_url, headers=headers, timeout=30) as client:
-        slow = {"message": script(slow_headers_ms=1500, text="first"), "agent": agent, "conversation_id": name}
-        fast = {"message": script(text="second"), "agent": agent, "conversation_id": name}
-        first = asyncio.create_task(client.post("/chat/run", json=slow))
-        await asyncio.sleep(0.4)
-        second = await client.post("/chat/run", json=fast)
-        return [await first, second]
+    say = partial(ask, client, agent=agent, conversation_id=f"two-{uuid4()}")
+    return in_turn(client, upstream.hold(text="first"), say, say, agent)
 
 
-async def test_queue_lets_the_second_wait(server: Server) -> None:
+def test_queue_lets_the_second_wait(owner: httpx.Client, upstream: FakeUpstream) -> None:
     """RUN-38, R8.1."""
-    first, second = await both(server, "run-queue")
-    assert (first.json()["response"], second.json()["response"]) == ("first", "second")
+    first, second = both(owner, upstream, "run-queue")
+    assert (first.json()["response"], second.json()["response"]) == ("first", HELLO)
+    assert [message["content"] for message in upstream.last["body"]["messages"]][-2:] == ["first", "Second"]
 
 
-async def test_reject_refuses_the_second(server: Server) -> None:
+def test_reject_refuses_the_second(owner: httpx.Client, upstream: FakeUpstream) -> None:
     """R8.1, R3.5."""
-    first, second = await both(server, "run-reject")
+    first, second = both(owner, upstream, "run-reject")
     assert first.status_code == 200
     assert (second.status_code, second.json()["code"]) == (409, "session_busy")
     assert int(second.headers["retry-after"]) >= 1
 
 
-async def test_interrupt_stops_the_first(server: Server) -> None:
+def test_interrupt_stops_the_first(owner: httpx.Client, upstream: FakeUpstream) -> None:
     """R8.1."""
-    first, second = await both(server, "run-interrupt")
+    first, second = both(owner, upstream, "run-interrupt")
     assert (first.status_code, first.json()["code"]) == (409, "cancelled")
-    assert second.json()["response"] == "second"
+    assert second.json()["response"] == HELLO
 
 
 def test_two_first_messages_make_one_conversation(server: Server) -> None:
@@ -261,7 +246,7 @@ def test_two_first_messages_make_one_conversation(server: Server) -> None:
 # Repeating
 
 
-def test_an_idempotency_key_gives_the_first_answer_again(owner: httpx.Client, upstream: Any) -> None:
+def test_an_idempotency_key_gives_the_first_answer_again(owner: httpx.Client, upstream: FakeUpstream) -> None:
     """RUN-40, R4.3: the same text, ids and final event; on the other route it is another run."""
     key = {"idempotency-key": str(uuid4())}
     body = {"message": script(text="once"), "agent": "root"}
@@ -293,7 +278,7 @@ def test_an_idempotency_key_belongs_to_its_request(owner: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("route", ["/chat/run", "/chat/stream"])
-def test_a_silent_repeat_is_attached_to_the_first_run(owner: httpx.Client, upstream: Any, route: str) -> None:
+def test_a_silent_repeat_is_attached_to_the_first_run(owner: httpx.Client, upstream: FakeUpstream, route: str) -> None:
     """R4.1: the common SDKs repeat a lost request without a key, and count; without the count it is a new message."""
     body = {"message": script(text="once"), "agent": "root", "conversation_id": f"repeat-{uuid4()}"}
     before = upstream.stats["requests"]

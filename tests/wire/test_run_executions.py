@@ -1,6 +1,5 @@
 """Any run by its id, against a live server: who sees what, live streams, stopping, approvals (R2, R6.5, R7, R15, AG-35 … AG-38)."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +12,10 @@ import pytest
 from tests.support import clients
 from tests.support.clients import Frame, frames
 from tests.support.server import Server
+from tests.support.upstream import FakeUpstream, Hold
+from tests.support.waiting import until
 from tests.wire import runwire
+from tests.wire.inturn import statuses
 from tests.wire.runwire import PAUSES, ask
 
 pytestmark = pytest.mark.live
@@ -54,11 +56,7 @@ def get(client: httpx.Client, execution_id: str) -> dict[str, Any]:
 
 
 def ended(client: httpx.Client, execution_id: str) -> dict[str, Any]:
-    give_up = time.monotonic() + 15
-    while (found := get(client, execution_id))["status"] in ("queued", "running"):
-        assert time.monotonic() < give_up, found
-        time.sleep(0.05)
-    return found
+    return until(lambda: (found := get(client, execution_id))["status"] not in ("queued", "running") and found)
 
 
 def watch(client: httpx.Client, execution_id: str, **query: Any) -> list[Frame]:
@@ -203,45 +201,53 @@ def test_a_bad_number_is_refused(owner: httpx.Client, number: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["9" * 18, "9" * 30, "9" * 5000])
-def test_after_a_number_that_no_event_has_there_is_only_the_end(server: Server, owner: httpx.Client, number: str) -> None:
+def test_after_a_number_that_no_event_has_there_is_only_the_end(owner: httpx.Client, waiting: tuple[str, Hold], number: str) -> None:
     """R7.3: an integer like any other; of a run that is over, and of one that waits."""
     assert objects(watch(owner, run_of(owner), after=number)) == [{"type": "stream_end"}]
-    with ThreadPoolExecutor(2) as threads:
-        told = objects(watch(owner, waiting_run(server, owner, threads), after=number))
+    told = watched(owner, waiting, after=number)
     assert told[-1] == {"type": "stream_end"}
     assert not [line for line in told if line["type"] in ("system", "assistant", "stream_event")]
 
 
-def waiting_run(server: Server, client: httpx.Client, threads: ThreadPoolExecutor) -> str:
-    """A run that waits for the agent's only slot; its id is asked for by its key."""
-    slow, key = orjson.dumps({"slow_headers_ms": 2500}).decode(), {"idempotency-key": str(uuid4())}
-    threads.submit(ask, client, slow, agent="run-single")
-    time.sleep(0.3)
+@pytest.fixture
+def waiting(owner: httpx.Client, upstream: FakeUpstream) -> Iterator[tuple[str, Hold]]:
+    """The id of a run that waits for the agent's only slot, and what to release for it to begin."""
+    held, key = upstream.hold(), {"idempotency-key": str(uuid4())}
     body = {"message": "Hello", "agent": "run-single"}
-    threads.submit(client.post, "/chat/run", json=body, headers=key)
-    time.sleep(0.3)
-    refused = client.post("/chat/run", json=body, headers=key)
-    assert (refused.status_code, refused.json()["code"]) == (409, "request_in_progress")
-    return str(refused.headers["x-execution-id"])
-
-
-def test_watching_a_run_that_waits(server: Server, owner: httpx.Client) -> None:
-    """AG-20, AG-38: a queued run is 200, first with its place, then with its events."""
     with ThreadPoolExecutor(2) as threads:
-        execution_id = waiting_run(server, owner, threads)
-        assert get(owner, execution_id)["status"] == "queued"
-        told = objects(watch(owner, execution_id))
+        threads.submit(ask, owner, held.message, agent="run-single")
+        held.wait()
+        threads.submit(owner.post, "/chat/run", json=body, headers=key)
+        until(lambda: "queued" in statuses(owner, "run-single"))
+        refused = owner.post("/chat/run", json=body, headers=key)
+        assert (refused.status_code, refused.json()["code"]) == (409, "request_in_progress")
+        yield str(refused.headers["x-execution-id"]), held
+        held.release()
+
+
+def watched(client: httpx.Client, waiting: tuple[str, Hold], **query: Any) -> list[dict[str, Any]]:
+    """All that is told of a run that waits at first."""
+    execution_id, held = waiting
+    with client.stream("GET", f"/api/executions/{execution_id}/stream", params=query) as response:
+        read = frames(response.iter_lines())
+        first = next(read)
+        held.release()
+        return objects([first, *read])
+
+
+def test_watching_a_run_that_waits(owner: httpx.Client, waiting: tuple[str, Hold]) -> None:
+    """AG-20, AG-38: a queued run is 200, first with its place, then with its events."""
+    assert get(owner, waiting[0])["status"] == "queued"
+    told = watched(owner, waiting)
     assert told[0] == {"type": "status", "status": "queued", "position": 1}
     assert [line["type"] for line in told if line["type"] != "stream_event"] == ["status", "system", "assistant", "result", "stream_end"]
 
 
-def test_stopping_a_run_that_waits(server: Server, owner: httpx.Client) -> None:
+def test_stopping_a_run_that_waits(owner: httpx.Client, waiting: tuple[str, Hold]) -> None:
     """R6.5."""
-    with ThreadPoolExecutor(2) as threads:
-        execution_id = waiting_run(server, owner, threads)
-        answer = owner.post(f"/api/executions/{execution_id}/cancel").json()
+    answer = owner.post(f"/api/executions/{waiting[0]}/cancel").json()
     assert (answer["status"], answer["result"]) == ("cancelled", "cancelled_while_queued")
-    assert ended(owner, execution_id)["status"] == "cancelled"
+    assert ended(owner, waiting[0])["status"] == "cancelled"
 
 
 # Stopping

@@ -1,6 +1,5 @@
 """The run wire at its limits: time, rate, queues, shutdown (section 10 of its contract; R3.5, R5.1, R8.1, R12, R14)."""
 
-import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,7 +13,10 @@ from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.clients import frames
 from tests.support.server import Server
+from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 from tests.wire import runwire
+from tests.wire.inturn import statuses
 from tests.wire.runwire import ask, stream, streamed, text, told
 
 pytestmark = pytest.mark.live
@@ -75,32 +77,39 @@ def test_too_many_requests(new_server: NewServer) -> None:
         assert ask(guest, "Hello", agent="root").status_code == 200
 
 
-async def _together(server: Server, bodies: list[dict[str, Any]]) -> list[httpx.Response]:
-    headers = {"authorization": f"Bearer {server.keys['owner']}"}
-    async with httpx.AsyncClient(base_url=server.base_url, headers=headers, timeout=30) as client:
-        return list(await asyncio.gather(*(client.post("/chat/run", json=body) for body in bodies)))
-
-
-async def test_a_conversation_has_room_for_ten_waiting_turns(server: Server) -> None:
+def test_a_conversation_has_room_for_ten_waiting_turns(server: Server, upstream: FakeUpstream) -> None:
     """R8.1: the eleventh is refused; those that wait are answered."""
-    name = f"crowd-{uuid4()}"
-    slow = {"message": script(slow_headers_ms=100, text="done"), "agent": "root", "conversation_id": name}
-    answers = await _together(server, [slow] * 14)
+    with clients.http(server) as client:
+        answers = crowd(client, upstream, "root", 13, conversation_id=f"crowd-{uuid4()}")
     refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused) == 2
     assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(429, "session_queue_full")}
-    assert 1 <= len(refused) <= 3
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
 
 
-async def test_an_agent_has_a_queue_of_its_own_length(server: Server) -> None:
+def test_an_agent_has_a_queue_of_its_own_length(server: Server, upstream: FakeUpstream) -> None:
     """AG-15 on this wire."""
     runwire.prepare(server)
-    body = {"message": script(slow_headers_ms=500, text="done"), "agent": "run-narrow"}
-    answers = await _together(server, [body] * 5)
-    assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429, 429]
-    refused = next(answer for answer in answers if answer.status_code == 429)
-    assert refused.json()["code"] == "queue_full"
-    assert int(refused.headers["retry-after"]) >= 1
+    with clients.http(server) as client:
+        answers = crowd(client, upstream, "run-narrow", 5)
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused) == 3
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(429, "queue_full")}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+
+
+def crowd(client: httpx.Client, upstream: FakeUpstream, agent: str, size: int, **fields: Any) -> list[httpx.Response]:
+    """So many turns while the model is at the first one, which ends when all others wait or have been refused."""
+    held = upstream.hold()
+    with ThreadPoolExecutor(size) as threads:
+        turns = [threads.submit(ask, client, held.message, agent=agent, **fields)]
+        try:
+            held.wait()
+            turns += [threads.submit(ask, client, "Hello", agent=agent, **fields) for _ in range(size - 1)]
+            until(lambda: sum(turn.done() for turn in turns) + len(statuses(client, agent)) == size)
+        finally:
+            held.release()
+        return [turn.result() for turn in turns]
 
 
 def test_shutdown_ends_streams_properly(new_server: NewServer) -> None:

@@ -12,6 +12,7 @@ from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.clients import frames
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire import runwire
 from tests.wire.runwire import PAUSES, ask, resume, stream, streamed, text, told
 
@@ -80,10 +81,7 @@ def test_an_approval_is_given_in_another_process(two: tuple[Server, Server]) -> 
         execution_id, final = response.headers["x-execution-id"], told(found)[-1]
         path = f"/api/executions/{execution_id}/approvals/{final['approvals'][0]['tool_call_id']}"
         assert second.post(path, json={"approve": True}).json()["status"] == "running"
-        give_up = time.monotonic() + 15
-        while first.get(f"/api/executions/{execution_id}").json()["status"] != "success":
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
+        until(lambda: first.get(f"/api/executions/{execution_id}").json()["status"] == "success")
         for client in (first, second):
             _, whole = resume(client, name)
             assert text(whole) == "I look.\n\nIt is late."

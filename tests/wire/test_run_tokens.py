@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import clients
 from tests.support.server import Server
+from tests.support.waiting import early_in_the_minute
 
 pytestmark = pytest.mark.live
 KEYS = ["access", "refresh", "access_token", "token_type", "expires_in"]
@@ -110,7 +111,7 @@ def test_other_methods(nobody: httpx.Client) -> None:
 
 def test_guessing_is_braked_but_a_good_key_is_not(nobody: httpx.Client, any_server: Server) -> None:
     """R1.8: after 20 failures in a minute further failures are 429; valid keys pass, signing in is refused unseen."""
-    clients.early_in_the_minute()
+    early_in_the_minute()
     wrong = {"authorization": "Bearer sk-" + "x" * 43}
     assert [nobody.get("/v1/models", headers=wrong).status_code for _ in range(21)] == [401] * 20 + [429]
     refused = nobody.post("/api/token", json=OWNER)

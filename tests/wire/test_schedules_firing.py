@@ -1,6 +1,5 @@
 """Schedules of a live server fire by themselves: its beat finds what is due, its worker runs it (AG-43, AG-44, AG-46, AG-51)."""
 
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from tests.support import clients
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire import scheduling
 from tests.wire.scheduling import new_schedule, path_of
 
@@ -37,15 +37,9 @@ def due(server: Server, schedule: dict[str, Any], minutes_ago: int = 0) -> None:
     )
 
 
-def runs(client: httpx.Client, schedule: dict[str, Any], until: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+def runs(client: httpx.Client, schedule: dict[str, Any], wanted: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
     """The schedule's runs, oldest first, once they are as wanted."""
-    give_up = time.monotonic() + 30
-    while True:
-        found = client.get(path_of(schedule, "/executions")).json()[::-1]
-        if until(found):
-            return list(found)
-        assert time.monotonic() < give_up, found
-        time.sleep(0.1)
+    return until(lambda: wanted(found := client.get(path_of(schedule, "/executions")).json()[::-1]) and found)
 
 
 def ended(found: list[dict[str, Any]]) -> bool:

@@ -14,8 +14,9 @@ from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 from tests.wire import taskwire
-from tests.wire.agentswire import script, until
+from tests.wire.agentswire import script
 from tests.wire.taskwire import done, ended, post, queued, run, running
 
 pytestmark = pytest.mark.live

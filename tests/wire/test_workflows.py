@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import clients
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire import flowwire
 from tests.wire.flowwire import ask, begun, nodes, out, post, ran, result, told
 from tests.wire.taskwire import ended, run
@@ -284,11 +285,7 @@ def test_a_denial_fails_the_run_unless_the_step_says_otherwise(owner: httpx.Clie
 
 def settled(client: httpx.Client, execution_id: str) -> dict[str, Any]:
     """The run when it is over, not only paused."""
-    until = time.monotonic() + 20
-    while (found := run(client, execution_id))["status"] not in ("success", "failed", "cancelled"):
-        assert time.monotonic() < until, found
-        time.sleep(0.05)
-    return found
+    return until(lambda: (found := run(client, execution_id))["status"] in ("success", "failed", "cancelled") and found)
 
 
 def test_only_managers_decide_what_is_theirs(site: Server, owner: httpx.Client) -> None:

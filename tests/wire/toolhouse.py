@@ -1,8 +1,7 @@
 """Agents with a tool that answers when the test says so, and the calls that use it in one line."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -109,13 +108,3 @@ def get(client: httpx.Client, path: str, **query: Any) -> Any:
     answer = client.get(path, params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def until(check: Callable[[], Any], limit_s: float = 15) -> Any:
-    """What `check` returns once it is true."""
-    give_up = time.monotonic() + limit_s
-    while time.monotonic() < give_up:
-        if found := check():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come to be")

@@ -9,9 +9,9 @@ import msgpack
 import pytest
 
 from tests.conftest import NewServer
-from tests.faults.turns import until
 from tests.support.clients import http, token
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire.sockets.client import Socket, is_event, is_type
 
 pytestmark = pytest.mark.live

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.faults.turns import until
 from tests.support.clients import http, sdk, token
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire.sockets.client import Frame, Socket, finished, is_event, is_type, kinds, numbers, text, two
 
 pytestmark = pytest.mark.live
