@@ -115,7 +115,7 @@ def test_scopes(server: Server) -> None:
 
 
 def test_a_key_for_some_agents_sees_only_those(server: Server) -> None:
-    """R1.3, R2.3."""
+    """R1.3, R2.3; R1.1: the scheme in any case, spaces around the token."""
     key = server.manage("create_api_key", "owner", "--agent", "oai-fast")
     with clients.http(server, None, authorization=f"bearer   {key}") as client:
         assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["oai-fast"]
@@ -198,7 +198,7 @@ def test_reasoning_is_sent_where_the_agent_allows_it(client: httpx.Client) -> No
 
 
 def test_calls_of_own_tools_are_shown_on_demand(client: httpx.Client) -> None:
-    """OAI-30."""
+    """OAI-30, R11.1: under an id of ours."""
     script = '/demo tool oai_clock {"timezone": "Europe/Oslo"}\n/demo text Late.'
     headers = {"X-Switchboard-Tool-Events": "true"}
     (call,) = ask(client, script, model="oai-clock", headers=headers).json()["choices"][0]["message"]["tool_calls"]
