@@ -66,6 +66,28 @@ def test_conversations_of_one_moment_are_each_on_one_page(shelf: Shelf) -> None:
     assert sorted(id_ for page in pages for id_ in page) == sorted(row.id for row in rows)
 
 
+@pytest.mark.parametrize("every_branch", [False, True])
+def test_a_long_conversation_is_read_to_its_beginning(shelf: Shelf, every_branch: bool) -> None:
+    """AG-5, AG-26: page after page, each message once, in order, also where a branch was left; no length ends it."""
+    row = session(shelf)
+    stored = [
+        Message(
+            session=row, position=place, role=("user", "assistant")[place % 2], text=str(place), status="done", active=place < 900 or fresh
+        )
+        for place in range(1500)
+        for fresh in ((True,) if place < 900 else (False, True))
+    ]
+    Message.objects.bulk_create(stored)
+    wanted = [(message.position, message.id) for message in stored if every_branch or message.active]
+    found: list[tuple[int, UUID]] = []
+    before = None
+    while (page := archive.messages(row.id, limit=1000, before=before, every_branch=every_branch)).prior:
+        found[:0] = [(message.position, message.id) for message in page.rows]
+        before = page.rows[0].id
+    found[:0] = [(message.position, message.id) for message in page.rows]
+    assert found == sorted(wanted)
+
+
 def test_a_search_looks_so_far_and_goes_on_from_there(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounded: a page may be empty and have a next one."""
     monkeypatch.setattr(archive, "SEARCHED_AT_ONCE", 2)

@@ -30,7 +30,7 @@ def declared(manifest: "Manifest") -> tuple[ToolDefinition, ...]:
     names = [tool.name for tool in manifest.tools]
     if len(set(names)) < len(names):
         raise refusal("invalid_manifest", "Two tools have the same name.")
-    if len(orjson.dumps([safe(tool.parameters) for tool in manifest.tools])) > LONGEST_SCHEMAS_BYTES:
+    if len(orjson.dumps([(tool.description, safe(tool.parameters)) for tool in manifest.tools])) > LONGEST_SCHEMAS_BYTES:
         raise refusal("invalid_manifest", f"The schemas are larger than {LONGEST_SCHEMAS_BYTES} bytes.")
     return tuple(ToolDefinition(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in manifest.tools)
 

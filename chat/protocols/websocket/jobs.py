@@ -11,10 +11,12 @@ from agents.specs import AgentSpec
 from chat import backlog, queued, readings
 from chat.models import Execution, Workflow
 from chat.protocols.websocket import clienttools, messages, threads
-from chat.protocols.websocket.attaching import watch_for
+from chat.protocols.websocket.attaching import MAX_THREADS, watch_for
+from chat.protocols.websocket.begun import check_turns
 from chat.protocols.websocket.codec import Body, job_body
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.contents import parts_of
+from chat.protocols.websocket.errors import refusal
 from chat.protocols.websocket.serializers import ChatMessage, RunJob
 from chat.protocols.websocket.watch import Watch
 from chat.requests import Part, SessionRef
@@ -32,7 +34,7 @@ async def said(connection: Connection, message: ChatMessage) -> None:
     messages.check_supported(message)
     workflow, host = await calls.find(principal, message.workflow_id or "")
     session = await _thread(connection, message, host)
-    messages.check_turns(connection, session)
+    await check_turns(connection, session)
     async with parts_of(message, principal, host, connection.site) as (parts, files):
         thread = session or new_session(principal, host, "websocket", principal.namespace, message.thread_id)
         files.unused = await _in_thread(connection, message, workflow, host, thread, parts, created=session is None)
@@ -85,7 +87,7 @@ async def run_job(connection: Connection, asked: RunJob) -> None:
         asking = message.model_copy(update={"params": asked.params})
         await _in_thread(connection, asking, workflow, host, thread, _text(message), created=session is None)
         return
-    messages.check_turns(connection, None)
+    await check_turns(connection, None)
     task = calls.task_of(principal, workflow, host, asked.params or {}, **_asker(connection, host))
     accepted = await queued.enqueue(task)
     watch = _alone(connection, principal, host, accepted.execution_id)
@@ -116,6 +118,8 @@ def _alone(connection: Connection, principal: Principal, host: AgentSpec, execut
     known = connection.watches.get(execution_id)
     if known is not None:
         return known
+    if len(connection.watches) >= MAX_THREADS:
+        raise refusal("too_many_threads", status=429)
     alone = SessionRef(
         id=execution_id, namespace=principal.namespace, name=None, agent_id=host.id, agent_name=host.name, owner_id=principal.user_id,
         wire="websocket",

@@ -16,6 +16,7 @@ from chat.choice import choose
 from chat.errors import CatalogChanged
 from chat.protocols.websocket import clienttools, threads
 from chat.protocols.websocket.attaching import stored_run, watch_for
+from chat.protocols.websocket.begun import check_turns
 from chat.protocols.websocket.codec import Body
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.contents import parts_of
@@ -26,7 +27,6 @@ from chat.requests import IdempotencyClaim, Part, SessionRef, TurnRequest
 from chat.sessions import new_session, ref_of
 from chat.turns import Turn
 
-MAX_TURNS = 4
 ROUTE = "websocket"
 _ATTEMPTS = 4
 
@@ -62,7 +62,7 @@ def check_supported(message: ChatMessage) -> None:
 async def _chat(connection: Connection, message: ChatMessage) -> None:
     principal, catalog = connection.principal, await directory.catalog()
     session, agent = await _conversation(connection, message, catalog)
-    check_turns(connection, session)
+    await check_turns(connection, session)
     clienttools.check(connection.manifest, agent)
     async with parts_of(message, principal, agent, connection.site) as (parts, files):
         thread = session or new_session(principal, agent, "websocket", principal.namespace, message.thread_id)
@@ -109,13 +109,6 @@ def _name_of(catalog: Catalog, text: str) -> str | None:
     except ValueError:
         return None
     return found.name if found else None
-
-
-def check_turns(connection: Connection, session: SessionRef | None) -> None:
-    """At most four threads of one connection work side by side (WS-24); what waits on the same thread is the agent's to limit."""
-    working = set(connection.began.values())
-    if (session is None or session.id not in working) and len(working) >= MAX_TURNS:
-        raise refusal("too_many_turns", status=429, retry_after_s=2)
 
 
 def claim_of(principal: Principal, agent: AgentSpec, message: ChatMessage) -> IdempotencyClaim | None:

@@ -7,7 +7,7 @@ from chat import readings
 from chat.cancelling import cancel
 from chat.live import OPEN
 from chat.models import Execution
-from chat.protocols.websocket import threads
+from chat.protocols.websocket import begun, threads
 from chat.protocols.websocket.codec import Body
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.serializers import Stop
@@ -46,7 +46,7 @@ async def _meant(connection: Connection, asked: Stop) -> list[UUID]:
     if asked.execution_id is not None:
         return await run(_named, asked.execution_id, connection.principal.user_id, connection.principal.key)
     if asked.thread_id is None:
-        return _youngest(connection)
+        return await _youngest(connection)
     try:
         session = await threads.writable(connection.principal, asked.thread_id)
     except SwitchboardError:
@@ -58,8 +58,9 @@ async def _meant(connection: Connection, asked: Stop) -> list[UUID]:
     return [*(each for each in reversed(queued) if each not in running), *running]
 
 
-def _youngest(connection: Connection) -> list[UUID]:
+async def _youngest(connection: Connection) -> list[UUID]:
     """The youngest turn that this connection began, and what it queued on that thread (WS-26)."""
+    await begun.forget_ended(connection)
     if not connection.began:
         return []
     thread = list(connection.began.values())[-1]
