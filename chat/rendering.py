@@ -29,6 +29,9 @@ _TAGS = {
     "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 
+_BOXES = {"[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ "}
+"""What a list of tasks has in place of dots."""
+
 
 class _Block(NamedTuple):
     """`line`: where it begins in the text."""
@@ -136,7 +139,7 @@ def _cleaner() -> "nh3.Cleaner":
 
     return nh3.Cleaner(
         tags=_TAGS,
-        attributes={"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "span": {"class"}, "th": {"class"}, "td": {"class"}},
+        attributes={"a": {"href", "title"}, "ol": {"start"}} | {tag: {"class"} for tag in ("code", "span", "th", "td", "li")},
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}, "pre": {"tabindex": "0"}},
@@ -159,16 +162,25 @@ def _blocks(text: str, env: dict[str, Any]) -> list[_Block]:
 
 
 def _tamed(tokens: "Iterable[Token]") -> "list[Token]":
-    """Alignment as a class (the page's policy allows no style), pictures as links."""
-    tamed = []
+    """Alignment as a class (the page's policy allows no style), pictures as links, tasks with boxes."""
+    tamed: list[Token] = []
     for token in tokens:
         style = token.attrs.pop("style", "")
         if style in _ALIGNED:
             token.attrs["class"] = _ALIGNED[str(style)]
+        if token.type == "inline" and tuple(before.type for before in tamed[-2:]) == ("list_item_open", "paragraph_open"):
+            _ticked(tamed[-2], token)
         if token.children:
             token.children = [linked for child in token.children for linked in _linked(child)]
         tamed.append(token)
     return tamed
+
+
+def _ticked(item: "Token", words: "Token") -> None:
+    first = words.children[0] if words.children else None
+    if first and first.type == "text" and (box := _BOXES.get(first.content[:4])):
+        first.content = box + first.content[4:]
+        item.attrs["class"] = "task"
 
 
 def _linked(token: "Token") -> "list[Token]":
@@ -184,6 +196,8 @@ def _class(tag: str, value: str) -> str | None:
         return value if value.startswith("language-") else None
     if tag == "span":
         return value if _TOKEN_CLASS.match(value) else None
+    if tag == "li":
+        return value if value == "task" else None
     return value if value in _ALIGNED.values() else None
 
 

@@ -2,7 +2,7 @@
 // HTML comes rendered and sanitised from our own server (chat/rendering.py); everything else is text.
 
 import { button, icon, made } from "../shared/dom.js";
-import { dressed } from "./code.js";
+import { dressed } from "../shared/dressing.js";
 import { cost, duration } from "./format.js";
 import { switcher } from "./switcher.js";
 import { Tool } from "./tool.js";
@@ -223,7 +223,11 @@ export class Answer {
         else if (incomplete) this.problem("This answer is incomplete.", true);
     }
 
+    // What is the same as before stays, so that a button keeps the focus.
     #actions(node, run, others) {
+        const shown = JSON.stringify([node.id, this.text, node.rating, node.incomplete, others?.list.map(({ id }) => id), others?.at, run, node.cost]);
+        if (this.foot.firstChild && this.footing === shown) return;
+        this.footing = shown;
         const bar = made("div", "actions");
         const { acts } = this;
         if (this.text) bar.append(button("Copy", (event) => acts.copy(this.text, event.currentTarget), { name: "bare small", picture: COPY }));

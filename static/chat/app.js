@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { made } from "../shared/dom.js";
 import { Announcer } from "./announcer.js";
-import { copy } from "./clipboard.js";
+import { copy } from "../shared/clipboard.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { ask, shut, toggle } from "./dialogs.js";
@@ -11,19 +11,25 @@ import { Sidebar } from "./sidebar.js";
 import { Socket } from "./socket.js";
 
 const byId = (id) => document.getElementById(id);
-const [message, welcome, connection, drawer, sidebarElement, shade, picker] = ["message", "welcome", "connection", "drawer", "sidebar", "shade", "picker"].map(byId);
+const [message, welcome, heading, connection, notice, drawer, sidebarElement, shade, picker] = [
+    "message", "welcome", "heading", "connection", "notice", "drawer", "sidebar", "shade", "picker",
+].map(byId);
 const STATES = {
     offline: "You are offline. What you write is sent when the connection is back.",
     blocked: "Live connections (WebSocket) are blocked between you and the server. You can still chat: answers appear once they are finished.",
     ended: "The server ended the connection. Reload the page to go on.",
 };
 const PATIENCE_MS = 1200;
+const AGAIN_MS = 4000;
+const WARNING_MS = 7000;
+const LEFT_MS = 1000;
 const PHONE = matchMedia("(max-width: 799px)");
 const tabs = "BroadcastChannel" in window ? new BroadcastChannel("switchboard-conversations") : null;
 const spoken = new Announcer(byId("spoken"));
 let agents = [];
 let row = null;
 let patience = 0;
+let warning = 0;
 
 const socket = new Socket({ opened: () => conversation.reconnected(), heard: (frame) => conversation.hear(frame), changed: shownState });
 const conversation = new Conversation({
@@ -44,7 +50,7 @@ const conversation = new Conversation({
         listed();
     },
     gone: () => {
-        say("This conversation was deleted.");
+        warn("This conversation was deleted.");
         fresh();
         listed();
     },
@@ -52,6 +58,7 @@ const conversation = new Conversation({
     rate,
     restore: (text, files) => composer.restore(text, files),
     say,
+    warn,
     speak: (text) => spoken.add(text),
 });
 const composer = new Composer(
@@ -60,6 +67,7 @@ const composer = new Composer(
         send: (text, files) => conversation.send(text, files),
         stop: () => conversation.stop(),
         editLast: () => conversation.editLast(),
+        warn,
         isBusy: () => Boolean(conversation.running),
     },
 );
@@ -75,8 +83,10 @@ async function start() {
     try {
         agents = await api.call("GET", "/api/agents");
     } catch (error) {
+        setTimeout(start, AGAIN_MS);
         return trouble(error.message);
     }
+    connection.hidden = true;
     if (!agents.length) return trouble("There is no agent that you may use yet. Ask an administrator.");
     sidebar.agents = agents;
     socket.connect();
@@ -107,12 +117,13 @@ function address() {
 
 async function show(name, id, remember = true) {
     const agent = agents.find((each) => each.name === name) ?? agents[0];
+    if (agent.name !== name && id) warn("There is no such conversation, or it is not yours.");
     localStorage.setItem("switchboard-agent", agent.name);
     closeDrawer();
     try {
         await conversation.open(agent, agent.name === name ? id : null);
     } catch (error) {
-        say(error.message);
+        warn(error.status === 404 ? "There is no such conversation, or it is not yours." : error.message);
         await conversation.open(agent, null);
     }
     if (remember) history.pushState(null, "", address());
@@ -141,6 +152,8 @@ function refresh() {
     byId("more").hidden = !conversation.id;
     byId("share").hidden = !agent.can_manage;
     byId("agent").querySelector(".title").textContent = conversation.id ? conversation.title || "New conversation" : "";
+    heading.hidden = conversation.isEmpty;
+    heading.textContent = conversation.title || "New conversation";
     document.title = conversation.id && conversation.title ? `${conversation.title} – ${agent.display_name}` : agent.display_name;
     sidebar.mark(conversation.id);
 }
@@ -149,7 +162,6 @@ function greet(agent) {
     const letter = agent.avatar || agent.display_name.charAt(0).toUpperCase();
     for (const place of [byId("agent"), welcome]) place.querySelector(".avatar").textContent = letter;
     byId("agent").querySelector(".name").textContent = agent.display_name;
-    byId("agent").setAttribute("aria-label", `Agent: ${agent.display_name}. Choose another.`);
     message.placeholder = agent.status === "running" ? `Message ${agent.display_name}` : `${agent.display_name} is stopped`;
     welcome.querySelector("h1").textContent = agent.display_name;
     welcome.querySelector(".about").textContent = agent.description;
@@ -178,6 +190,14 @@ function say(text) {
     byId("status").textContent = text;
 }
 
+// What everybody should see, for a while.
+function warn(text) {
+    clearTimeout(warning);
+    notice.textContent = text;
+    notice.hidden = false;
+    warning = setTimeout(() => { notice.hidden = true; }, WARNING_MS);
+}
+
 function focus() {
     if (matchMedia("(hover: hover)").matches) message.focus(); // on a phone it would raise the keyboard
 }
@@ -189,7 +209,10 @@ function listed(tell = true) {
     if (tell) tabs?.postMessage("changed");
 }
 
-tabs?.addEventListener("message", () => listed(false));
+tabs?.addEventListener("message", ({ data }) => {
+    if (data === "left") setTimeout(() => location.assign("/login"), LEFT_MS);
+    else listed(false);
+});
 document.addEventListener("visibilitychange", () => { if (!document.hidden && agents.length) listed(false); });
 
 // After the first answer the agent names the conversation.
@@ -248,25 +271,26 @@ async function download(wanted, format) {
         link.click();
         setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     } catch (error) {
-        say(error.message);
+        warn(error.message);
     }
 }
 
 async function rate(node, rating) {
     const { agent } = conversation;
-    const give = (comment) => api.call("PUT", `/api/agents/${agent.name}/chat/messages/${node.id}/feedback`, { rating, ...(comment && { comment }) });
+    const give = async (comment) => {
+        await api.call("PUT", `/api/agents/${agent.name}/chat/messages/${node.id}/feedback`, { rating, ...(comment && { comment }) });
+        conversation.rated(node.id, rating, comment ?? null);
+    };
     try {
         if (rating === -1) {
             await give(node.comment);
-            conversation.refresh();
             await ask({ heading: "What was wrong?", field: "Comment", given: node.comment ?? "", lines: 3, most: 2000, confirm: "Send", cancel: "Not now", act: give });
         } else {
             await give(rating ? node.comment : null);
         }
         say(rating ? "Thank you." : "Your rating was taken back.");
-        conversation.refresh();
     } catch (error) {
-        say(error.message);
+        warn(error.message);
     }
 }
 
@@ -367,6 +391,12 @@ function marked(chosen) {
 }
 
 marked(document.documentElement.dataset.theme ?? "");
+
+// Who comes next to this browser finds no drafts, and no tab that is still somebody else's.
+byId("leave").addEventListener("submit", () => {
+    sessionStorage.clear();
+    tabs?.postMessage("left");
+});
 
 drawer.addEventListener("click", () => openDrawer());
 byId("shut").addEventListener("click", () => closeDrawer());

@@ -12,9 +12,9 @@ export class Composer {
     #files = [];
     #key = "";
 
-    // `acts`: send(text, files), stop(), editLast(), isBusy().
+    // `acts`: send(text, files), stop(), editLast(), isBusy(), warn(text).
     constructor({ form, message, send, stop, attach, input, files, drop }, acts) {
-        Object.assign(this, { form, message, sending: send, stopping: stop, files, acts, enabled: false });
+        Object.assign(this, { form, message, sending: send, stopping: stop, files, acts, enabled: false, mostBytes: Number(input.dataset.mostBytes) });
         form.addEventListener("submit", (event) => {
             event.preventDefault();
             this.#submit();
@@ -66,13 +66,19 @@ export class Composer {
 
     #submit() {
         const text = this.message.value;
-        if (this.sending.disabled) return;
+        if (this.sending.disabled) return this.#explain();
         const files = this.#files.map(({ id, file, url }) => ({ attachment_id: id, name: file.name, mimetype: file.type, url }));
         this.#files = [];
         this.message.value = "";
         this.#keep();
         this.refresh();
         this.acts.send(text.trim() ? text : "", files);
+    }
+
+    // Why what stands here is not sent.
+    #explain() {
+        if (this.#files.some(({ problem }) => problem)) this.acts.warn("A file could not be attached. Remove it, then send.");
+        else if (this.#files.some(({ id }) => !id)) this.acts.warn("Wait until the files are uploaded.");
     }
 
     // What was to be sent and could not be.
@@ -108,13 +114,16 @@ export class Composer {
     }
 
     add(files) {
-        for (const file of [...files].slice(0, MOST_FILES - this.#files.length)) this.#upload(file);
+        const room = MOST_FILES - this.#files.length;
+        if (files.length > room) this.acts.warn(`At most ${MOST_FILES} files go with a message.`);
+        for (const file of [...files].slice(0, room)) this.#upload(file);
         this.refresh();
     }
 
     async #upload(file) {
         const one = { file, share: 0, stop: new AbortController(), url: file.type.startsWith("image/") ? URL.createObjectURL(file) : null };
         this.#files.push(one);
+        if (file.size > this.mostBytes) return Object.assign(one, { problem: `Too large: at most ${bytes(this.mostBytes)}.` });
         try {
             const answer = await api.upload(file, (share) => {
                 one.share = share;
@@ -124,7 +133,7 @@ export class Composer {
         } catch (error) {
             one.problem = error.message;
         }
-        this.refresh();
+        return this.refresh();
     }
 
     #remove(one) {

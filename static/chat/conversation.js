@@ -3,12 +3,11 @@
 import * as api from "./api.js";
 import { place } from "../shared/dom.js";
 import { Answer } from "./answer.js";
-import { copy } from "./clipboard.js";
+import { copy } from "../shared/clipboard.js";
 import { Question } from "./question.js";
 import { Tree, variants } from "./tree.js";
 
 const PAGE = 100;
-const MOST = 1000;
 const NEAR_PX = 100;
 const SOON_MS = 60;
 const REQUEST_ERRORS = ["request", "connection"];
@@ -17,7 +16,7 @@ export class Conversation {
     #timer = 0;
     #cursor = { executionId: null, seq: 0 };
 
-    // `page`: the elements, the socket, and what is told of changes (changed, named, gone, rate, say, speak).
+    // `page`: the elements, the socket, and what is told of changes (changed, named, gone, rate, say, speak, warn).
     constructor(page) {
         this.page = page;
         this.list = page.log;
@@ -26,6 +25,8 @@ export class Conversation {
             this.pinned = this.#isNear();
             page.latest.hidden = this.pinned;
         }, { passive: true });
+        const top = new IntersectionObserver(([{ isIntersecting }]) => { if (isIntersecting && !this.pinned) this.earlier(); }, { root: page.scroll });
+        top.observe(page.earlier);
         const sizes = new ResizeObserver(() => this.follow());
         sizes.observe(this.list);
         sizes.observe(page.scroll);
@@ -34,7 +35,7 @@ export class Conversation {
 
     #blank(agent, id) {
         clearTimeout(this.#timer);
-        Object.assign(this, { agent, id, title: "", limit: PAGE, more: false, tree: new Tree(), pending: [], answers: new Map(), questions: new Map() });
+        Object.assign(this, { agent, id, title: "", more: false, tree: new Tree(), pending: [], answers: new Map(), questions: new Map() });
         this.#cursor = { executionId: null, seq: 0 };
         this.pinned = true;
         this.list.replaceChildren();
@@ -66,17 +67,22 @@ export class Conversation {
     // Reading
 
     async load() {
-        const { agent, id } = this;
-        const query = new URLSearchParams({ branch: "all", render: "html", limit: this.limit });
-        const response = await api.request("GET", `/api/agents/${agent.name}/chat/sessions/${id}?${query}`);
-        const { session, messages } = await response.json();
+        const { id } = this;
+        const { session, messages, more } = await this.#page();
         if (id !== this.id) return;
-        this.more = Boolean(response.headers.get("link")) && this.limit < MOST;
-        this.tree.take(messages);
+        if (!this.tree.take(messages)) this.more = more;
         this.pending = this.pending.filter((one) => !this.#arrived(one));
         this.title = session.title;
         this.render();
         this.page.changed();
+    }
+
+    // The newest messages of all branches, or those before another.
+    async #page(before = null) {
+        const { agent, id } = this;
+        const query = new URLSearchParams({ branch: "all", render: "html", limit: PAGE, ...(before && { before }) });
+        const response = await api.request("GET", `/api/agents/${agent.name}/chat/sessions/${id}?${query}`);
+        return { ...(await response.json()), more: Boolean(response.headers.get("link")) };
     }
 
     // What is on its way and has its place in the conversation by now keeps its elements.
@@ -97,11 +103,25 @@ export class Conversation {
         else this.answers.set(executionId, one.answer);
     }
 
+    // What is read stays where it is on the screen.
     async earlier() {
-        const before = this.page.scroll.scrollHeight - this.page.scroll.scrollTop;
-        this.limit = Math.min(this.limit + PAGE, MOST);
-        await this.load();
-        this.page.scroll.scrollTop = this.page.scroll.scrollHeight - before;
+        const { id, page } = this;
+        if (!this.more || this.reading) return;
+        this.reading = true;
+        try {
+            const { messages, more } = await this.#page(this.tree.first.id);
+            if (id !== this.id) return;
+            this.tree.precede(messages);
+            this.more = more;
+            this.pinned = false;
+            const below = page.scroll.scrollHeight - page.scroll.scrollTop;
+            this.render();
+            page.scroll.scrollTop = page.scroll.scrollHeight - below;
+        } catch (error) {
+            page.warn(error.message);
+        } finally {
+            this.reading = false;
+        }
     }
 
     // Reads again soon, once for many reasons.
@@ -232,7 +252,7 @@ export class Conversation {
     stop() {
         const executionId = [...this.answers].findLast(([, answer]) => answer.isLive)?.[0];
         if (!executionId) return;
-        if (!this.page.socket.send({ type: "stop", execution_id: executionId })) api.call("POST", `/api/executions/${executionId}/cancel`).catch((error) => this.page.say(error.message));
+        if (!this.page.socket.send({ type: "stop", execution_id: executionId })) api.call("POST", `/api/executions/${executionId}/cancel`).catch((error) => this.page.warn(error.message));
     }
 
     #pend({ text, files, cut }) {
@@ -281,7 +301,7 @@ export class Conversation {
     #refused(frame) {
         const one = this.pending.find((each) => each.overSocket && !each.executionId && !each.failed);
         if (one && REQUEST_ERRORS.includes(frame.error_type) && !frame.fatal) this.#fail(one, frame.message);
-        else if (!frame.fatal) this.page.say(frame.message);
+        else if (!frame.fatal) this.page.warn(frame.message);
     }
 
     // Edits, repeats and other branches go over HTTP; the socket tells what comes of them. Where sockets are blocked, so does everything.
@@ -356,6 +376,7 @@ export class Conversation {
         for (const [id, answer] of this.answers) if (answer.isLive && !placed.has(answer) && !known.has(id)) elements.push(answer.element);
         place(this.list, elements);
         this.page.earlier.hidden = !this.more;
+        this.page.earlier.textContent = path[0]?.node.parent_id ? "Load earlier messages" : "Load earlier versions";
         this.follow();
     }
 
@@ -410,6 +431,12 @@ export class Conversation {
         };
     }
 
+    rated(id, rating, comment) {
+        const node = this.tree.nodes.get(id);
+        if (node) Object.assign(node, { rating, comment });
+        this.render();
+    }
+
     // Returns what went wrong.
     async #decide({ callId, executionId, approve }) {
         try {
@@ -435,7 +462,7 @@ export class Conversation {
     // Keeps the end in view, unless the reader went up. `now`: in any case.
     follow(now = false) {
         if (now) this.pinned = true;
-        if (this.pinned) this.page.scroll.scrollTop = this.page.scroll.scrollHeight;
+        if (this.pinned && !this.isEmpty) this.page.scroll.scrollTop = this.page.scroll.scrollHeight;
         this.page.latest.hidden = this.pinned || this.#isNear();
     }
 }

@@ -51,6 +51,18 @@ value.addEventListener("keydown", (event) => {
     yes.click();
 });
 
+// A picture, large.
+const viewer = document.getElementById("viewer");
+
+export function view(name, url) {
+    const [image, link] = ["img", "a"].map((selector) => viewer.querySelector(selector));
+    Object.assign(image, { src: url, alt: name });
+    Object.assign(link, { href: url, download: name });
+    viewer.showModal();
+}
+
+viewer.addEventListener("click", (event) => { if (!event.target.closest("a")) viewer.close(); });
+
 let open = null;
 
 // A menu that its button opens and shuts. `at`: a menu that several buttons share stands by the one that was pressed.

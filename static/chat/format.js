@@ -14,7 +14,7 @@ export function cost(usd) {
 
 export function bytes(size) {
     if (size < 1024) return `${size} B`;
-    return size < 1_048_576 ? `${Math.round(size / 1024)} KB` : `${(size / 1_048_576).toFixed(1)} MB`;
+    return size < 1_048_576 ? `${Math.round(size / 1024)} KB` : `${Number((size / 1_048_576).toFixed(1))} MB`;
 }
 
 // The heading that a conversation of this time stands under.

@@ -32,6 +32,7 @@ export class Sidebar {
     #shelves = [];
     #timer = 0;
     #asked = 0;
+    #end = new IntersectionObserver((seen) => { if (seen.at(-1).isIntersecting) this.more(); }, { rootMargin: "200px" });
 
     // `acts`: open(row), menu(row, button).
     constructor(nav, field, acts) {
@@ -63,7 +64,12 @@ export class Sidebar {
     async more() {
         this.wanted += PAGE;
         const asked = ++this.#asked;
-        const rows = await merged(this.#shelves, this.wanted);
+        let rows;
+        try {
+            rows = await merged(this.#shelves, this.wanted);
+        } catch {
+            return; // as above
+        }
         if (asked !== this.#asked) return;
         this.shown = rows;
         this.render(this.field.value.trim());
@@ -92,10 +98,18 @@ export class Sidebar {
             list.append(this.#item(row));
         }
         if (!parts.length) parts.push(made("p", "note", search ? "Nothing was found." : "Your conversations will be listed here."));
-        if (this.#shelves.some((shelf) => !shelf.over || shelf.rows.length > shelf.taken)) parts.push(button("Load more", () => this.more(), { name: "quiet" }));
+        this.#end.disconnect();
+        if (this.#shelves.some((shelf) => !shelf.over || shelf.rows.length > shelf.taken)) parts.push(this.#further());
         this.nav.replaceChildren(...parts);
         this.mark(this.current);
         if (focused) this.nav.querySelector(`a[data-id="${CSS.escape(focused)}"]`)?.focus();
+    }
+
+    // Comes by itself to whoever scrolls that far.
+    #further() {
+        const further = button("Load more", () => this.more(), { name: "quiet" });
+        this.#end.observe(further);
+        return further;
     }
 
     #item(row) {

@@ -71,11 +71,11 @@ export class Tool {
     }
 
     #show(title, content) {
-        const known = [...this.inside.querySelectorAll("h4")].find((heading) => heading.textContent === title);
+        const known = [...this.inside.querySelectorAll(".what")].find((name) => name.textContent === title);
         const pre = known?.nextElementSibling ?? made("pre");
         pre.textContent = content.length > LONGEST ? `${content.slice(0, LONGEST)} …` : content;
         pre.tabIndex = 0;
-        if (!known) this.inside.append(made("h4", "", title), pre);
+        if (!known) this.inside.append(made("p", "what", title), pre);
     }
 }
 

@@ -6,9 +6,22 @@ export class Tree {
         this.chosen = new Map();
     }
 
-    // All messages that are loaded, in the order of their places.
+    get first() {
+        return this.nodes.values().next().value ?? null;
+    }
+
+    // The newest messages, in the order of their places. Earlier ones that are loaded stay if these reach back to them; returns whether.
     take(messages) {
-        this.nodes = new Map(messages.map((node) => [node.id, node]));
+        const known = [...this.nodes.values()];
+        const joint = known.findIndex(({ id }) => id === messages[0]?.id);
+        const earlier = activeTo(messages.find(({ active }) => active), known.slice(0, Math.max(joint, 0)));
+        this.nodes = new Map([...earlier, ...messages].map((node) => [node.id, node]));
+        return joint > 0;
+    }
+
+    // Messages before all that are loaded.
+    precede(messages) {
+        this.nodes = new Map([...messages, ...this.nodes.values()].map((node) => [node.id, node]));
     }
 
     // Shows another one of the messages that have the same message before them.
@@ -57,6 +70,16 @@ export class Tree {
         const roots = [...below.keys()].filter((key) => key.startsWith("before "));
         return roots.find((key) => below.get(key).some(({ active }) => active)) ?? roots.at(-1);
     }
+}
+
+// Earlier messages may have been left since they were read: those go on that lead to `node`.
+function activeTo(node, earlier) {
+    let parent = node?.parent_id;
+    for (const each of node ? earlier.toReversed() : []) {
+        each.active = each.id === parent;
+        if (each.active) parent = each.parent_id;
+    }
+    return earlier;
 }
 
 // Of messages that stand for each other: the different texts, and those with the same text (the same asked again).

@@ -1,6 +1,7 @@
 // The conversation on the page. HTML comes rendered and sanitised from the server; everything else is text.
 
 import { icon, made } from "../shared/dom.js";
+import { dressed } from "../shared/dressing.js";
 
 const TOOL_ICON = "M14.5 6.5a4 4 0 0 0-5 5L4 17v3h3l5.5-5.5a4 4 0 0 0 5-5L15 12l-3-3z";
 
@@ -67,8 +68,12 @@ export class Answer {
 
     store({ parts, content, incomplete }) {
         parts.forEach((part, number) => {
-            if (part.type === "text") this.#text(number).innerHTML = part.html;
-            else this.tool({ id: number, name: part.name, ok: part.ok ?? true });
+            if (part.type === "text") {
+                this.#text(number).innerHTML = part.html;
+                dressed(this.#text(number));
+            } else {
+                this.tool({ id: number, name: part.name, ok: part.ok ?? true });
+            }
         });
         if (!parts.length && content) this.body.append(made("p", "plain", content));
         if (incomplete) this.note("This answer is incomplete.");
@@ -89,6 +94,7 @@ export class Answer {
         for (const piece of html) {
             const part = made("div");
             part.innerHTML = piece;
+            dressed(part);
             text.append(part);
         }
     }

@@ -48,7 +48,7 @@ agents:
 """
 
 
-MARKDOWN = "/demo delay 20\n/demo reasoning Hm.\n" + r"/demo text **bold** <img src=x onerror=alert(1)>\n\n```python\nx = 1\n```"
+MARKDOWN = "/demo delay 20\n/demo reasoning Hm.\n" + r"/demo text **bold** <img src=x onerror=alert(1)>\n\nתה ירוק\n\n```python\nx = 1\n```"
 NO_SOCKET = """window.WebSocket = class extends EventTarget {
     constructor() {
         super();
@@ -59,7 +59,7 @@ NO_SOCKET = """window.WebSocket = class extends EventTarget {
 
 @pytest.fixture(scope="module")
 def site(lasting_server: NewServer) -> Server:
-    server = lasting_server(env={"CHAT_RATE_TPM": "0", "CHAT_RATE_RPM": "0"})
+    server = lasting_server(env={"CHAT_RATE_TPM": "0", "CHAT_RATE_RPM": "0", "UPLOAD_MAX_BYTES": "1MiB"})
     path = server.data_dir / "page-agents.yaml"
     path.write_text(AGENTS)
     server.manage("agents", "apply", str(path))
@@ -101,6 +101,7 @@ def test_an_answer_streams_and_is_stored_as_sanitised_html(page: Browser) -> Non
     assert page.the(".body strong").text == "bold"
     assert page.the(".body .code span.mi").text == "1"
     assert not page.all(".body img")
+    assert [block.value_of_css_property("direction") for block in page.all(".body .text p")] == ["ltr", "rtl"]
     assert page.the(".thoughts").text.startswith("Thought for")
     page.refresh()
     ready(page)
@@ -187,6 +188,18 @@ def test_arrow_up_edits_the_last_message(page: Browser) -> None:
     page.until(lambda: not page.all(".editor"))
 
 
+def test_a_file_that_is_too_large_is_not_sent(page: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "large.txt"
+    file.write_text("tea " * 300_000)
+    page.the("#file").send_keys(str(file))
+    page.until(lambda: page.texts("#files .note") == ["Too large: at most 1 MB."])
+    write(page, "/demo text Without it.")
+    assert "Remove it" in page.the("#notice").text
+    page.the("#files button").click()
+    page.the("#message").send_keys(Keys.ENTER)
+    assert answered(page, 1) == "Without it."
+
+
 def test_files_are_attached_with_a_preview(page: Browser, tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("two cups of tea")
@@ -221,6 +234,25 @@ def test_a_tool_waits_for_approval(site: Server, page: Browser, choice: str, sta
     next(button for button in page.all(".approval button") if button.text == choice).click()
     assert "Well." in answered(page, 1)
     assert page.all(f"details.tool.{state}")
+
+
+def test_an_address_that_leads_nowhere_is_told(site: Server, page: Browser) -> None:
+    sign_in(site, page, path="/?agent=page&session=00000000-0000-7000-8000-000000000000")
+    page.until(lambda: "no such conversation" in page.the("#notice").text)
+    assert page.the("#welcome").is_displayed()
+
+
+def test_who_signs_out_leaves_no_draft_and_no_open_tab(page: Browser) -> None:
+    write(page, "What nobody else should read", send=False)
+    first = page.current_window_handle
+    new_tab(page, page.current_url)
+    page.switch_to.window(first)
+    page.the("#me").click()
+    page.the("#me-menu form button").click()
+    page.until(lambda: page.all("#id_username"))
+    assert page.execute_script("return sessionStorage.length") == 0
+    page.switch_to.window(page.window_handles[-1])
+    page.until(lambda: page.all("#id_username"))
 
 
 def test_an_error_is_told_and_may_be_tried_again(page: Browser) -> None:
@@ -284,9 +316,16 @@ def test_a_long_conversation_is_loaded_piece_by_piece(site: Server, page: Browse
     sign_in(site, page, path=f"/?agent=page&session={first}")
     page.until(lambda: page.texts(".entry.assistant .body")[-1] == "Number 51.")
     assert len(page.all(".entry")) == 100
-    page.the("#earlier").click()
+    page.execute_script("document.getElementById('scroll').scrollTop = 0")
     page.until(lambda: page.texts(".entry.assistant .body")[0] == "Number 0.")
     assert not page.the("#earlier").is_displayed()
+    press(page, page.the(".entry.user"), "Edit")
+    page.the(".editor textarea").clear()
+    page.the(".editor textarea").send_keys("/demo text From the beginning.", Keys.ENTER)
+    page.until(lambda: page.texts(".entry.assistant .body") == ["From the beginning."])
+    page.until(lambda: page.texts(".switcher") == ["2/2"])
+    press(page, page.the(".entry.user"), "Previous version")
+    page.until(lambda: len(page.all(".entry")) == 104)
 
 
 def test_a_turn_of_another_wire_appears_live(site: Server, page: Browser) -> None:
@@ -347,6 +386,9 @@ def test_conversations_are_found_renamed_exported_and_deleted(page: Browser) -> 
 def test_answers_are_rated_with_a_comment(site: Server, page: Browser) -> None:
     write(page, "/demo text Bad tea.")
     answered(page, 1)
+    good = page.the("[aria-label='Good answer']")
+    good.send_keys(Keys.ENTER)
+    page.until(lambda: page.the("[aria-label='Good answer']").get_attribute("aria-pressed") == "true")
     press(page, page.the(".entry.assistant"), "Bad answer")
     page.until(lambda: page.the("#ask").is_displayed())
     page.the("#ask-value").send_keys("too cold")

@@ -38,6 +38,7 @@ x = 1
     ("text", "shown"),
     [
         ("**b** _i_ ~~s~~", "<p><strong>b</strong> <em>i</em> <s>s</s></p>\n"),
+        ("- [x] done", '<ul>\n<li class="task">☑ done</li>\n</ul>\n'),
         ("one\ntwo", "<p>one<br>\ntwo</p>\n"),
         ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>\n"),
         ("<img src=x onerror=alert(1)>", "<p>&lt;img src=x onerror=alert(1)&gt;</p>\n"),

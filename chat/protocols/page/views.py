@@ -6,6 +6,7 @@ These are Django's own pages: session cookie, CSRF. With the token the page spea
 from datetime import timedelta
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -15,7 +16,7 @@ from django.utils.decorators import method_decorator
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken
 
@@ -30,7 +31,7 @@ LONGEST_TOKEN = timedelta(minutes=15)
 SIGN_IN = "/login"
 
 
-@require_GET
+@require_safe
 @never_cache
 @guarded
 @ensure_csrf_cookie
@@ -39,7 +40,7 @@ def chat(request: HttpRequest) -> HttpResponseBase:
     if not request.user.is_authenticated:
         return HttpResponseRedirect(f"{SIGN_IN}?{urlencode({'next': request.get_full_path()})}")
     rendering.warm()
-    return render(request, "chat/chat.html", {"person": request.user})
+    return render(request, "chat/chat.html", {"person": request.user, "most_bytes": settings.UPLOAD_MAX_BYTES})
 
 
 @require_POST
