@@ -18,6 +18,11 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
     class Meta:
         model = Price
         fields = ("provider", "model", "pattern", "input_usd", "output_usd", "cache_read_usd", "cache_write_usd", "tiers", "valid_from")
+        help_texts = {
+            "input_usd": "US dollars per million tokens.",
+            "output_usd": "US dollars per million tokens.",
+            "valid_from": "Runs that start from then on cost this. To change a price, save a new row: what was charged stays.",
+        }
 
     def clean_pattern(self) -> str:
         pattern: str = self.cleaned_data["pattern"]
@@ -41,6 +46,7 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
 class PriceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     """A row saved here is the operator's: the list does not append to that model any more."""
 
+    empty_help = "Runs have a cost where the price of their model is known. `manage.py prices seed` stores the bundled list."
     form = PriceForm
     list_display = ("model", "provider", "input", "output", "cached_input", "valid_on", "source")
     list_filter = ("source", "provider")

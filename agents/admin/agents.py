@@ -57,6 +57,7 @@ class AgentToolInline(TabularInline[AgentTool, Agent]):
 
 @admin.register(Agent)
 class AgentAdmin(ManagedAdmin[Agent]):
+    empty_help = "An agent is instructions, a model and tools. Callers meet it once it is published; it needs a provider first."
     agent_path = "pk"
     form = AgentForm
     inlines = (AgentToolInline,)

@@ -11,6 +11,7 @@ STATES = {"Stored": "success", "Deleted": "warning"}
 
 @admin.register(Attachment)
 class AttachmentAdmin(ReadOnly[Attachment], ModelAdmin[Attachment]):
+    empty_help = "Files come here with the messages of people and programs."
     list_display = ("name", "mime_type", "size", "owner", "text_status", "state", "created_at")
     list_filter = ("text_status", "mime_type")
     list_select_related = ("owner",)

@@ -78,6 +78,8 @@ class ModelAdmin(PlainModelAdmin[Row]):
     compressed_fields = False
     list_filter_submit = True
     show_full_result_count = False
+    empty_help = ""
+    """What a list without rows says: what they are, and how they come here (templates/unfold/helpers/empty_results.html)."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         deleted, counts, _, protected = super().get_deleted_objects(objs, request)

@@ -50,6 +50,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ModelAdmin[ApiKey]):
+    empty_help = "Programs call agents with a key of their own. It is shown once, after you save it."
     form = ApiKeyForm
     list_display = ("name", "begins_with", "owner", "scope_list", "state", "expires_at", "created_at")
     list_filter = ("revoked_at",)

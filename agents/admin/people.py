@@ -87,6 +87,8 @@ class UserAdmin(PlainUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]  # 
 
 @admin.register(Group)
 class GroupAdmin(PlainGroupAdmin, ModelAdmin[Group]):
+    empty_help = "Groups of users, to whom an agent may be opened at once."
+
     def has_view_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         picking = request.resolver_match is not None and request.resolver_match.url_name == "autocomplete"
         return picking or super().has_view_permission(request, obj)

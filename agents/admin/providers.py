@@ -56,6 +56,7 @@ class ProviderForm(ModelForm[Provider]):
 
 @admin.register(Provider)
 class ProviderAdmin(ModelAdmin[Provider]):
+    empty_help = "A provider is where models are served: a vendor with your key, or a server of your own. It is tried when you save it."
     form = ProviderForm
     list_display = ("name", "kind", "address", "connection", "models_served", "agents_count")
     list_filter = ("kind",)

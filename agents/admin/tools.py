@@ -53,6 +53,7 @@ class ToolForm(ModelForm[Tool]):
 
 @admin.register(Tool)
 class ToolAdmin(ModelAdmin[Tool]):
+    empty_help = "A tool is something that agents may call. Once it is here, an agent's page offers it under Tools."
     form = ToolForm
     list_display = ("name", "kind", "told", "agents_count", "timeout_s")
     list_filter = ("kind",)

@@ -45,6 +45,7 @@ class DecisionFilter(DropdownFilter):  # type: ignore[misc]  # unfold is untyped
 
 @admin.register(Approval)
 class ApprovalAdmin(ReadOnly[Approval], ManagedAdmin[Approval]):
+    empty_help = "No tool call waits for a decision. It would when an agent calls a tool that requires approval."
     agent_path = "execution__agent"
     list_display = ("tool", "agent_name", "arguments_shown", "state", "created_at", "decide")
     list_filter = (DecisionFilter,)

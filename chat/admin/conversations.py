@@ -26,6 +26,7 @@ MAX_SHOWN = 200
 
 @admin.register(ChatSession)
 class ChatSessionAdmin(ReadOnly[ChatSession], ManagedAdmin[ChatSession]):
+    empty_help = "Conversations come here from the chat page and from every protocol. Nobody has asked an agent anything yet."
     list_display = ("title_shown", "agent_name", "who", "wire", "message_count", "token_count", "cost", "last_message_at")
     list_filter = (AgentFilter, ("wire", ChoicesDropdownFilter), ("last_message_at", DaysFilter))
     list_select_related = ("owner",)
@@ -75,6 +76,7 @@ class ChatSessionAdmin(ReadOnly[ChatSession], ManagedAdmin[ChatSession]):
 
 @admin.register(Message)
 class MessageAdmin(ReadOnly[Message], ManagedAdmin[Message]):
+    empty_help = "Messages come here from the chat page and from every protocol. Nobody has asked an agent anything yet."
     agent_path = "session__agent"
     list_display = ("role", "said", "status_shown", "conversation", "created_at")
     list_display_links = ("said",)

@@ -27,6 +27,7 @@ _LONG = ("steps", "usage", "response", "error_detail", "paused_state", "labels")
 
 @admin.register(Execution)
 class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
+    empty_help = "Every run of an agent or workflow is listed here, whatever started it. There was none yet."
     list_display = ("status_shown", "run", "model_used", "token_count", "cost", "took", "first_token", "created_at")
     list_display_links = ("run",)
     list_filter = (

@@ -40,6 +40,9 @@ class ShareTokenForm(ModelForm[ShareToken]):
 
 @admin.register(ShareToken)
 class ShareTokenAdmin(ManagedAdmin[ShareToken]):
+    empty_help = (
+        "Whoever has a public link chats with its agent without an account. The agent must be shareable (on its page, under Access)."
+    )
     form = ShareTokenForm
     list_display = ("title", "agent", "state", "messages_sent", "unique_visitors", "last_used_at", "expires_at", "created_at")
     list_display_links = ("title",)

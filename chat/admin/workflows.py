@@ -32,6 +32,7 @@ _EMPTY: Mapping[str, Any] = {"string": "", "object": {}, "array": []}
 
 @admin.register(Workflow)
 class WorkflowAdmin(ManagedAdmin[Workflow]):
+    empty_help = "A workflow asks agents and calls tools in named steps. The page for a new one has examples to start from."
     form = WorkflowForm
     list_display = ("title", "agent", "state", "version", "steps", "last_run", "updated_at")
     list_display_links = ("title",)

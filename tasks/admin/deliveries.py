@@ -23,6 +23,7 @@ COLOURS = {"delivered": "success", "pending": "info", "failed": "danger"}
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnly[Delivery], ManagedAdmin[Delivery]):
+    empty_help = "Ended runs are delivered to endpoints, and to the callback_url of a task. Nothing was delivered yet."
     list_display = ("status_shown", "receiver", "url", "tried", "last_answer", "next_try_at", "created_at")
     list_display_links = ("receiver",)
     list_filter = (("status", ChoicesDropdownFilter), ("endpoint", RelatedDropdownFilter), ("created_at", DaysFilter))

@@ -74,6 +74,7 @@ class EndpointForm(ModelForm[Endpoint]):
 
 @admin.register(Endpoint)
 class EndpointAdmin(ManagedAdmin[Endpoint]):
+    empty_help = "An endpoint is an address of yours to which ended runs are POSTed, signed."
     form = EndpointForm
     list_display = ("name", "url", "of", "state", "created_at")
     list_filter = (AgentFilter, "enabled")

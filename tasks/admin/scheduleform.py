@@ -57,6 +57,8 @@ class ScheduleForm(ModelForm[Schedule]):
     def __init__(self, *args: Any, **options: Any) -> None:
         """The moment is shown as it is on the clocks of the schedule's own zone."""
         super().__init__(*args, **options)
+        if self.initial.get("params") is None:
+            self.initial.pop("params", None)  # which would stand there as "null"
         self._moment = self.instance.run_at
         if self._moment is not None:
             self.initial["run_at"] = self._moment.astimezone(zone_for(self.instance.timezone)).replace(tzinfo=None)

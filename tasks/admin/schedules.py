@@ -28,6 +28,7 @@ _WINDOWS = ((24, "24 hours"), (168, "7 days"), (720, "30 days"))
 
 @admin.register(Schedule)
 class ScheduleAdmin(ManagedAdmin[Schedule]):
+    empty_help = "A schedule asks an agent by itself, once or again and again."
     form = ScheduleForm
     list_display = ("name", "agent", "when", "state", "last_run", "last_run_at", "next_run_at")
     list_filter = (AgentFilter, "enabled")

@@ -38,6 +38,7 @@ class WebhookForm(ModelForm[Webhook]):
 
 @admin.register(Webhook)
 class WebhookAdmin(ManagedAdmin[Webhook]):
+    empty_help = "A webhook is an address that starts a run whenever another program calls it."
     form = WebhookForm
     list_display = ("whose", "agent", "state", "signing", "last_called_at", "created_at")
     list_display_links = ("whose",)

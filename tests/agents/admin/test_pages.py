@@ -4,9 +4,11 @@ import pytest
 from django.contrib import admin as site
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils.html import escape
 
 from agents.admin.buttons import row_url
 from agents.models import Agent, Attachment, Tool, UserProfile
+from config.sidebar import GROUPS
 from tests.agents.admin.forms import said, submit
 
 
@@ -17,6 +19,19 @@ def test_every_list_and_form_opens_for_an_administrator(admin: Client, agent: Ag
     assert admin.get(base).status_code == 200
     assert admin.get(f"{base}?q=something").status_code == 200
     assert admin.get(f"{base}add/").status_code in (200, 403)
+
+
+@pytest.mark.parametrize("label", [label for labels in GROUPS.values() for label in labels])
+def test_an_empty_list_says_what_it_is_for(admin: Client, label: str) -> None:
+    pages = {model._meta.label_lower: page for model, page in site.site._registry.items()}
+    if label not in pages or label == "auth.user":
+        return  # of a part that is not installed; and somebody is always there
+    address = f"/admin/{label.replace('.', '/')}/"
+    help_text = escape(pages[label].empty_help)  # type: ignore[attr-defined]  # our base class has it
+    assert help_text
+    if label != "billing.price":  # the bundled list is always there
+        assert help_text in admin.get(address).content.decode()
+    assert "Nothing matches" in admin.get(f"{address}?q=nothing-is-called-so").content.decode()
 
 
 def test_the_first_page_shows_agents_and_a_line_to_try(admin: Client, agent: Agent) -> None:
