@@ -58,7 +58,7 @@ PHRASES: Mapping[str, ErrorKind] = {
 
 
 def failure(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> ProviderError:
-    """The error of an HTTP answer. `headers` is asked for Retry-After without regard to case when it is a CIMultiDict."""
+    """The error of an HTTP answer. `headers`: names in lower case, or a mapping that does not care."""
     try:
         decoded = orjson.loads(body)
     except ValueError:
@@ -78,10 +78,10 @@ def reported(body: Any, status: int = 0, wait_s: float | None = None) -> Provide
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Retry-After in seconds, given as seconds or as an HTTP date (RFC 9110, 10.2.3), or the millisecond form of some."""
-    value = headers.get("Retry-After-Ms")
+    value = headers.get("retry-after-ms")
     if value is not None and _number(value) is not None:
         return max(0.0, float(value) / 1000)
-    value = headers.get("Retry-After")
+    value = headers.get("retry-after")
     if value is None:
         return None
     seconds = _number(value)

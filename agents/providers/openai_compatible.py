@@ -1,20 +1,19 @@
 """Chat Completions over HTTP: OpenAI, OpenRouter, Ollama, vLLM, Groq, Mistral and whatever else speaks it.
 
-The hot path: one shared session, request bytes spliced around the messages, one JSON decode and one list per read.
+The hot path: connections kept alive, request bytes spliced around the messages, one JSON decode and one list per read.
 """
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-import aiohttp
 import orjson
-from yarl import URL
 
 from agents.providers import http
 from agents.providers.base import Delta, ModelRequest, ProviderError, ToolDefinition
 from agents.providers.body import Body
 from agents.providers.chunks import AnswerReader
+from agents.providers.connection import Connection
 from agents.specs import ProviderSpec
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -44,11 +43,11 @@ class OpenAICompatible:
     def __init__(self, spec: ProviderSpec) -> None:
         self._spec = spec
         self._base_url = (spec.base_url or DEFAULT_BASE_URL).rstrip("/")
-        self._url = URL(f"{self._base_url}/chat/completions")
+        url = f"{self._base_url}/chat/completions"
         authorization = {"Authorization": f"Bearer {spec.api_key}"} if spec.api_key else {}
         self._headers = {**authorization, "Content-Type": "application/json", **spec.headers}
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=spec.connect_timeout_s)
-        default_field = "max_completion_tokens" if self._url.host == "api.openai.com" else "max_tokens"
+        self._target = http.Target.of("POST", url, self._headers)
+        default_field = "max_completion_tokens" if self._target.origin.host == "api.openai.com" else "max_tokens"
         self._max_tokens_field = str(spec.options.get("max_tokens_field") or default_field)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Delta]]:
@@ -79,15 +78,16 @@ class OpenAICompatible:
         except (TypeError, LookupError) as error:
             raise ProviderError("invalid", f"no list of models: {error!r}") from error
 
-    async def _open(self, request: ModelRequest, deadline: float) -> aiohttp.ClientResponse:
-        """Sends the request and returns its response when the answer follows."""
+    async def _open(self, request: ModelRequest, deadline: float) -> Connection:
+        """Sends the request and returns its connection when the answer follows."""
         asked = self._base_url not in _without_stream_options
         body = self._body(request, asked)
-        response = await http.send("POST", self._url, body, self._headers, self._timeout, deadline)
-        if response.status == 200:
-            return response
-        error = await http.refusal(response, deadline)
-        if not (asked and response.status in (400, 422) and "stream_options" in error.detail):
+        connection = await http.send(self._target, body, self._spec.connect_timeout_s, deadline)
+        status = connection.status
+        if status == 200:
+            return connection
+        error = await http.refusal(connection, deadline)
+        if not (asked and status in (400, 422) and "stream_options" in error.detail):
             raise error
         _without_stream_options.add(self._base_url)
         return await self._open(request, deadline)

@@ -241,11 +241,9 @@ async def test_cancelling_the_task_closes_the_upstream_connection(fake: Fake, sc
 
 
 async def test_a_finished_answer_leaves_its_connection_for_the_next(fake: Fake) -> None:
-    connector = http.session().connector
-    assert connector is not None
     for _ in range(3):
         await fake.ask({"chunks": 3, "delay_ms": 1})
-    await until(lambda: sum(len(each) for each in connector._conns.values()) == 1)
+    await until(lambda: http.pools.get().idle_connections() == 1)
 
 
 async def test_stream_options_are_left_out_where_they_are_refused(fake: Fake) -> None:
@@ -368,17 +366,18 @@ def listing(text: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
     return handler
 
 
-async def test_the_session_is_one_per_loop_and_closes() -> None:
-    first = http.session()
-    assert http.session() is first
+async def test_connections_are_kept_per_loop_and_close(fake: Fake) -> None:
+    await fake.ask("Hi")
+    first = http.pools.get()
+    assert first.idle_connections() == 1
     await http.close()
-    assert first.closed
-    assert http.session() is not first
+    await until(lambda: first.idle_connections() == 0)
+    assert http.pools.get() is not first
 
 
-def test_the_session_closes_with_its_loop() -> None:
+def test_connections_close_with_their_loop() -> None:
     async def opened() -> Any:
-        return http.session()
+        return http.pools.get()
 
-    assert asyncio.run(opened()).closed
-    assert not http.sessions._values
+    asyncio.run(opened())
+    assert not http.pools._values
