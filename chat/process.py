@@ -38,6 +38,11 @@ def dead_owners() -> list[str]:
     return [path.name for path in _folder().glob("*") if path.name != NAME and _is_free(path)]
 
 
+def others() -> list[str]:
+    """Other processes that live under this DATA_DIR."""
+    return [path.name for path in _folder().glob("*") if path.name != NAME and not _is_free(path)]
+
+
 def forget(names: list[str]) -> None:
     """Removes the files of dead owners whose runs were ended."""
     for name in names:

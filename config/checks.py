@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
+from chat import process
 from config.serving import Address
 
 _PLACEHOLDERS = ("django-insecure", "change", "secret", "insecure", "example", "test")
@@ -82,6 +83,15 @@ ALWAYS: Sequence[Check] = (
         applies=lambda: not settings.PUBLIC_BASE_URL,
     ),
 )
+STARTING: Sequence[Check] = (
+    Check(
+        id="W006",
+        message="Another process serves this DATA_DIR; without REDIS_URL exactly one may: two know nothing of each other's turns.",
+        hint="Stop the other one, set REDIS_URL for both, or give this one a DATA_DIR of its own.",
+        applies=lambda: not settings.REDIS_URL and bool(process.others()),
+    ),
+)
+"""Asked when a server starts, and of no other command."""
 PRODUCTION: Sequence[Check] = (
     Check(
         id="E002",
@@ -155,9 +165,9 @@ def before_serving(address: Address, *, anonymous: bool = False) -> list[CheckMe
     `anonymous`: callers need no key, so that only the host check keeps web pages of other sites away (OAI-8).
     """
     if settings.PRODUCTION or not address.is_loopback:
-        return found((*ALWAYS, *PRODUCTION))
+        return found((*ALWAYS, *STARTING, *PRODUCTION))
     hosts = [check for check in PRODUCTION if check.id == "E004"] if anonymous else []
-    return [*found(hosts), *(message for message in found(ALWAYS) if message.is_serious())]
+    return [*found((*hosts, *STARTING)), *(message for message in found(ALWAYS) if message.is_serious())]
 
 
 def not_for_others(address: Address) -> CheckMessage:

@@ -1,5 +1,6 @@
 """What keeps an unsafe server from starting, and what it only warns of."""
 
+import fcntl
 from types import SimpleNamespace
 
 import pytest
@@ -23,7 +24,8 @@ SAFE = {
 
 
 @pytest.fixture
-def safe(settings, monkeypatch):
+def safe(settings, monkeypatch, tmp_path):
+    settings.DATA_DIR = tmp_path
     for name, value in SAFE.items():
         setattr(settings, name, value)
     monkeypatch.setenv("SECRET_KEY", SAFE["SECRET_KEY"])
@@ -79,6 +81,17 @@ def test_several_processes_need_redis(safe, monkeypatch):
     assert ids() == set()
     safe.REDIS_URL = ""
     assert ids() == {"E006", "W003"}
+
+
+def test_a_second_process_without_redis_is_warned_of(safe, tmp_path):
+    """R12.4: nothing is shared by two processes then."""
+    (tmp_path / "owners").mkdir()
+    with (tmp_path / "owners" / "another").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert ids() == set()
+        safe.REDIS_URL, safe.PRODUCTION = "", False
+        assert ids(LOCAL) == {"W006"}
+    assert ids(LOCAL) == set()
 
 
 def test_keys_that_live_on_one_machine_only_are_warned_of(safe, monkeypatch):
