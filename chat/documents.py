@@ -82,7 +82,7 @@ def lines(description: str, example: str, media_type: str) -> OpenApiResponse:
     return OpenApiResponse({"type": "string"}, description=description, examples=[OpenApiExample("text", example, media_type=media_type)])
 
 
-SSE = "text/event-stream"
+SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 EACH_TURN = (
     "invalid_json", "invalid_request", "invalid_credentials", "insufficient_scope", "agent_not_found", "session_busy",
     "request_in_progress", "request_too_large", "unsupported_media_type", "validation_error", "idempotency_key_reused",

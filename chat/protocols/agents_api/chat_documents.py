@@ -5,13 +5,12 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from chat import documents
-from chat.documents import EXECUTION_ID, SESSION_ID, SSE, nullable, properties
+from chat.documents import EXECUTION_ID, NDJSON, SESSION_ID, SSE, nullable, properties
 from chat.protocols.agents_api.chat_requests import ChatRequest
 
 TAG = "agents: chat"
 TEXT, COUNT, MONEY = {"type": "string"}, {"type": "integer"}, {"type": "number"}
 TIME, UUID = {"type": "string", "format": "date-time"}, {"type": "string", "format": "uuid"}
-NDJSON = "application/x-ndjson"
 STARTED, ENDED = "2026-01-05T09:00:00.000Z", "2026-01-05T09:30:08.420Z"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from chat import documents
-from chat.documents import EXECUTION_ID, SSE, nullable, properties
+from chat.documents import EXECUTION_ID, NDJSON, SSE, nullable, properties
 from chat.protocols.public.serializers import ChatRequest, CodeRequest, ConfirmRequest, LinkChange, LinkRequest
 
 MANAGING = "public links: for managers"
@@ -147,6 +147,7 @@ _STREAM = (
     '"delta":{"type":"text_delta","text":"Hello! We open"}}}\n\n'
     'id: 6\ndata: {"type":"stream_end"}\n\n'
 )
+_LINES = "\n".join(line.removeprefix("data: ") for line in _STREAM.splitlines() if line.startswith("data: "))
 chat = extend_schema(
     operation_id="public_chat",
     tags=[VISITING],
@@ -177,6 +178,7 @@ chat = extend_schema(
             },
         ),
         (200, SSE): documents.event_stream("One JSON object per frame; the last is `stream_end`.", _STREAM),
+        (200, NDJSON): documents.lines("One JSON object per line.", _LINES, NDJSON),
         202: documents.body(
             _ACCEPTED,
             "With `async_mode`: ask for the status, or follow the stream.",
