@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from agents.errors import CODES
 from agents.ids import uuid7
 from chat.models import Execution
 
@@ -17,11 +18,13 @@ REASONS: Mapping[str, str] = {
     "owner_lost_access": "Skipped: the user in whose name it runs may not use the agent any more.",
     "queue_full": "Skipped: too many runs of the agent were waiting.",
     "session_not_found": "Skipped: its conversation is gone.",
+    "workflow_not_found": "Skipped: its workflow is switched off, or has no version that runs.",
+    "invalid_params": "Skipped: its workflow does not take these inputs any more.",
 }
 
 
 class Skip(Exception):
-    """The run may not happen; the argument is one of REASONS."""
+    """The run may not happen; the argument is one of REASONS, or another code of a refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ def skip(wanted: Wanted, reason: str, execution_id: UUID | None = None) -> UUID:
         status=Execution.Status.SKIPPED,
         message=wanted.text,
         error_code=reason,
-        error=REASONS[reason],
+        error=REASONS.get(reason) or f"Skipped: {CODES[reason][1]}",
         skip_reason=reason,
         created_at=now,
         completed_at=now,

@@ -1,6 +1,7 @@
 """What is due fires, once; what may not run is stored as skipped, with its reason (AG-43, AG-44)."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -8,7 +9,7 @@ from django.contrib.auth.models import User
 
 from agents import directory, versions
 from agents.models import Agent
-from chat.models import ChatSession, Execution
+from chat.models import ChatSession, Execution, Workflow
 from tasks import firing
 from tasks.firing import delay_s
 from tasks.models import Firing, Schedule
@@ -277,3 +278,22 @@ def test_the_catalog_is_read_anew_when_it_moved(new_schedule: NewSchedule, agent
     CatalogVersion.objects.update_or_create(pk=1, defaults={"counter": directory.current().counter + 1})
     tick(NOON)
     assert runs(schedule) == [("skipped", "agent_not_running")]
+
+
+FLOW = {
+    "inputs": [{"name": "city", "type": "string"}],
+    "steps": [{"id": "ask", "kind": "agent", "agent": "helper", "message": "{{ inputs.city }}"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"), [({"enabled": False}, "workflow_not_found"), ({"version": 0}, "workflow_not_found"), ({}, "invalid_params")]
+)
+def test_a_workflow_that_may_not_run_any_more_is_told_and_keeps_no_other_schedule_from_firing(
+    new_schedule: NewSchedule, agent: Agent, changes: dict[str, Any], reason: str
+) -> None:
+    workflow = Workflow.objects.create(agent=agent, name="flow", definition=FLOW, **{"version": 1, **changes})
+    schedule, other = new_schedule(workflow=workflow), new_schedule(name="Other")
+    tick(NOON)
+    assert (runs(schedule), runs(other)) == ([("skipped", reason)], [("queued", "")])
+    assert Execution.objects.get(schedule_id=schedule.pk).error.startswith("Skipped: ")
