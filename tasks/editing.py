@@ -39,7 +39,7 @@ COLUMNS: Mapping[str, tuple[str, Any]] = {
     "params": ("params", None),
 }
 """Field -> its column, and what null sets there."""
-_TIMING = frozenset(("cron_expression", "run_at", "timezone", "enabled"))
+_TIMING = ("cron_expression", "run_at", "timezone", "enabled")
 
 
 def create(principal: Principal, agent: AgentSpec, asked: NewSchedule) -> Schedule:
@@ -69,7 +69,7 @@ def schedule_of(agent: AgentSpec, schedule_id: UUID, *, lock: bool = False) -> S
 
 
 def _apply(schedule: Schedule, asked: ScheduleChange, principal: Principal, agent: AgentSpec) -> None:
-    given = asked.model_fields_set
+    given, before = asked.model_fields_set, timing(schedule)
     for field in given:
         column, cleared = COLUMNS[field]
         value = _workflow(agent, asked.workflow) if field == "workflow" else getattr(asked, field)
@@ -78,8 +78,18 @@ def _apply(schedule: Schedule, asked: ScheduleChange, principal: Principal, agen
         schedule.session_id = _own_session(schedule, asked.session_id, principal, agent)
     now = timezone.now()
     check(schedule, agent, now, given)
-    if given & _TIMING or schedule.next_run_at is None or schedule.next_run_at > now:
+    if timing(schedule) != before or not is_due(schedule, now):
         replan(schedule, now)
+
+
+def timing(schedule: Schedule) -> tuple[Any, ...]:
+    """What decides when it runs."""
+    return tuple(getattr(schedule, column) for column in _TIMING)
+
+
+def is_due(schedule: Schedule, now: datetime) -> bool:
+    """It is about to be fired: an edit that leaves its times alone must not take that run away."""
+    return schedule.next_run_at is not None and schedule.next_run_at <= now
 
 
 def check(schedule: Schedule, agent: AgentSpec, now: datetime, given: frozenset[str] | set[str]) -> None:

@@ -12,7 +12,7 @@ from agents.admin.base import ModelForm
 from agents.admin.formfields import MONOSPACE, LinesField
 from agents.errors import SwitchboardError
 from tasks.cron import instant, zone_for
-from tasks.editing import COLUMNS, check
+from tasks.editing import COLUMNS, check, is_due, timing
 from tasks.models import Schedule
 
 _FIELDS = {column: field for field, (column, _) in COLUMNS.items()}
@@ -59,7 +59,7 @@ class ScheduleForm(ModelForm[Schedule]):
         super().__init__(*args, **options)
         if self.initial.get("params") is None:
             self.initial.pop("params", None)  # which would stand there as "null"
-        self._moment = self.instance.run_at
+        self._moment, self._timing = self.instance.run_at, timing(self.instance)
         if self._moment is not None:
             self.initial["run_at"] = self._moment.astimezone(zone_for(self.instance.timezone)).replace(tzinfo=None)
 
@@ -90,7 +90,8 @@ class ScheduleForm(ModelForm[Schedule]):
             return
         try:
             check(self.instance, agent, now, given)
-            self.instance.plan(now)
+            if timing(self.instance) != self._timing or not is_due(self.instance, now):
+                self.instance.plan(now)
         except SwitchboardError as error:
             self.add_error(_column(error), _sentence(error))
             return

@@ -10,10 +10,11 @@ from django.contrib.auth.models import User
 from agents import directory, versions
 from agents.models import Agent
 from chat.models import ChatSession, Execution, Workflow
-from tasks import firing
+from tasks import editing, firing
 from tasks.firing import delay_s
 from tasks.models import Firing, Schedule
 from tasks.schedules import tick
+from tasks.serializers import ScheduleChange
 from tests.tasks.conftest import NOON, NewSchedule
 
 pytestmark = pytest.mark.django_db
@@ -297,3 +298,17 @@ def test_a_workflow_that_may_not_run_any_more_is_told_and_keeps_no_other_schedul
     tick(NOON)
     assert (runs(schedule), runs(other)) == ([("skipped", reason)], [("queued", "")])
     assert Execution.objects.get(schedule_id=schedule.pk).error.startswith("Skipped: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "stays"), [({"message": "Now"}, True), ({"cron_expression": "0 * * * *"}, True), ({"timezone": "Europe/Oslo"}, False)]
+)
+def test_an_edit_that_leaves_the_times_alone_takes_no_due_run_away(
+    new_schedule: NewSchedule, agent: Agent, owner: User, changes: dict[str, Any], stays: bool
+) -> None:
+    """AG-43: also one that writes all fields back, as forms do."""
+    schedule, principal = new_schedule(), directory.load_user(owner.pk)
+    assert principal
+    editing.change(principal.principal, directory.current().by_id[agent.pk], schedule.pk, ScheduleChange.model_validate(changes))
+    tick(NOON)
+    assert runs(schedule) == ([("queued", "")] if stays else [])
