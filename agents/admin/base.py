@@ -35,7 +35,7 @@ else:
             return field
 
     class PlainModelAdmin(_ChoicesOnly, _Generic, unfold.ModelAdmin):
-        pass
+        empty_value_display = "–"
 
     class TabularInline(_ChoicesOnly, _Generic, unfold.TabularInline):
         pass

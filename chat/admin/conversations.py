@@ -17,7 +17,7 @@ from agents.admin.buttons import row_url
 from chat.admin import facts
 from chat.admin.filters import DaysFilter, with_id
 from chat.admin.parts import blocks_of
-from chat.models import ChatSession, Message
+from chat.models import ChatSession, Message, Wire
 from chat.sessionviews import cost_of
 
 MESSAGE_COLOURS = {"done": "success", "failed": "danger", "cancelled": "warning", "pending": "info"}
@@ -63,7 +63,10 @@ class ChatSessionAdmin(ReadOnly[ChatSession], ManagedAdmin[ChatSession]):
 
     @shown("who", ordering="owner__username")
     def who(self, session: ChatSession) -> str:
-        return session.owner.get_username() if session.owner else session.namespace
+        """Visitors of public links have no name; which link it was, the page of the conversation says."""
+        if session.owner:
+            return str(session.owner.get_username())
+        return "a visitor" if session.wire == Wire.PUBLIC else session.namespace
 
     @shown("tokens in → out", ordering="output_tokens")
     def token_count(self, session: ChatSession) -> str:

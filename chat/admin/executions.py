@@ -28,7 +28,7 @@ _LONG = ("steps", "usage", "response", "error_detail", "paused_state", "labels")
 @admin.register(Execution)
 class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
     empty_help = "Every run of an agent or workflow is listed here, whatever started it. There was none yet."
-    list_display = ("status_shown", "run", "model_used", "token_count", "cost", "took", "first_token", "created_at")
+    list_display = ("status_shown", "run", "model_used", "token_count", "cost", "took", "created_at")
     list_display_links = ("run",)
     list_filter = (
         ("status", ChoicesDropdownFilter),
@@ -103,10 +103,6 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
     @shown("took", ordering="duration_ms")
     def took(self, run: Execution) -> str:
         return facts.duration(run.duration_ms)
-
-    @shown("first token", ordering="first_token_ms")
-    def first_token(self, run: Execution) -> str:
-        return facts.duration(run.first_token_ms)
 
 
 def _moment(moment: datetime | None) -> str:

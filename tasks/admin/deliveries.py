@@ -1,12 +1,14 @@
 """Deliveries: what went out, what is tried again and when, what was given up; and a button to send it again (AG-52)."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern
+from django.utils import timezone
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.paginator import InfinitePaginator
 
@@ -24,7 +26,7 @@ COLOURS = {"delivered": "success", "pending": "info", "failed": "danger"}
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnly[Delivery], ManagedAdmin[Delivery]):
     empty_help = "Ended runs are delivered to endpoints, and to the callback_url of a task. Nothing was delivered yet."
-    list_display = ("status_shown", "receiver", "url", "tried", "last_answer", "next_try_at", "created_at")
+    list_display = ("status_shown", "receiver", "address", "tried", "last_answer", "next_try_at", "created_at")
     list_display_links = ("receiver",)
     list_filter = (("status", ChoicesDropdownFilter), ("endpoint", RelatedDropdownFilter), ("created_at", DaysFilter))
     list_select_related = ("endpoint",)
@@ -63,7 +65,7 @@ class DeliveryAdmin(ReadOnly[Delivery], ManagedAdmin[Delivery]):
             "status_kind": COLOURS[delivery.status],
             "receiver": self.receiver(delivery),
             "run_url": row_url(run) if run else "",
-            "tries": [{**each, "took": facts.duration(each["duration_ms"])} for each in reversed(delivery.tries)],
+            "tries": [_shown_try(each) for each in reversed(delivery.tries)],
             "body": json.dumps(sending.document(delivery, run), indent=2, ensure_ascii=False) if run else "",
             "again_url": row_url(delivery, "again"),
         }
@@ -77,6 +79,10 @@ class DeliveryAdmin(ReadOnly[Delivery], ManagedAdmin[Delivery]):
     def receiver(self, delivery: Delivery) -> str:
         return delivery.endpoint.name if delivery.endpoint else "callback of a task"
 
+    @shown("address", ordering="url")
+    def address(self, delivery: Delivery) -> str:
+        return str(delivery.url)
+
     @shown("tries")
     def tried(self, delivery: Delivery) -> str:
         return str(len(delivery.tries))
@@ -85,3 +91,9 @@ class DeliveryAdmin(ReadOnly[Delivery], ManagedAdmin[Delivery]):
     def last_answer(self, delivery: Delivery) -> str:
         last = delivery.tries[-1] if delivery.tries else {}
         return last.get("error") or (str(last["status"]) if last else facts.UNKNOWN)
+
+
+def _shown_try(made: dict[str, Any]) -> dict[str, Any]:
+    """In the site's time zone, as the rest of the page."""
+    at = timezone.localtime(datetime.fromisoformat(made["at"]))
+    return {**made, "at": f"{at:%Y-%m-%d %H:%M:%S}", "took": facts.duration(made["duration_ms"])}
