@@ -196,6 +196,7 @@ async def _go_on(turn: "turns.Turn", row: Execution) -> None:
         return
     registry.forget(row.id)
     state = dict(row.paused_state or {})
+    turn.started_s = time.monotonic() - state.get("ran_s", 0.0)  # its time goes on where it paused (WS-45)
     turns.adopt(turn, lambda turn: _after_decisions(turn, state))
 
 

@@ -1,5 +1,6 @@
 """A paused run on paper: what it needs to go on in any process, and the approvals it waits for (R15)."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -60,6 +61,7 @@ def paused_state(turn: "Turn", end: Paused) -> dict[str, Any]:
         "model": request.agent.model.name,
         "sampling": asdict(request.sampling),
         "client_tools": [asdict(tool) for tool in request.client_tools],
+        "ran_s": time.monotonic() - turn.started_s,
         "notice": request.agent.approval_notice,
         "message_id": str(turn.begin.message_id),
         "assistant_id": str(turn.assistant_id),

@@ -287,6 +287,10 @@ def _sentence(found: Any) -> str:
             return "unknown field"
         case "union_tag_invalid" | "union_tag_not_found":
             return f"kind must be one of {', '.join(_KINDS)}"
+        case "is_instance_of" | "sequence_str":
+            return "must be a list"
+        case "too_short":
+            return f"needs at least {found['ctx']['min_length']}"
         case "string_pattern_mismatch":
             return "letters, digits and _, beginning with a letter; at most 63"
         case _:

@@ -19,7 +19,10 @@ _CHARS = 23
 
 @dataclass(slots=True)
 class Box:
-    """A step, or the lane of a line through a layer (`step` None). Positions are relative to the block it is in."""
+    """A step, or the lane of a line through a layer (`step` None). Positions are relative to the block it is in.
+
+    `depth`: of its layer, which may be deeper than the box is high: lines that begin here go straight down so far.
+    """
 
     key: str
     step: Step | None
@@ -27,6 +30,7 @@ class Box:
     height: float = 0.0
     x: float = 0.0
     y: float = 0.0
+    depth: float = 0.0
     inside: list["Block"] = field(default_factory=list)
 
     @property
@@ -147,7 +151,7 @@ def _place(layers: Sequence[Sequence[Box]], width: float) -> float:
         tallest = max(box.height for box in layer)
         for box in layer:
             box.x, box.y = x, y
-            box.height = box.height or tallest
+            box.height, box.depth = box.height or tallest, tallest
             x += box.width + _GAP_X
         y += tallest + _GAP_Y
     return y - _GAP_Y
@@ -165,7 +169,10 @@ def _drawn(block: Block, x: float, y: float) -> Iterator[str]:
 
 
 def _path(line: Sequence[Box], x: float, y: float) -> str:
-    points = [(line[0].middle, line[0].y + line[0].height)]
+    first = line[0]
+    points = [(first.middle, first.y + first.height)]
+    if first.depth > first.height:
+        points.append((first.middle, first.y + first.depth))
     for lane in line[1:-1]:
         points += [(lane.middle, lane.y), (lane.middle, lane.y + lane.height)]
     points.append((line[-1].middle, line[-1].y - 5))

@@ -100,6 +100,18 @@ def test_no_two_steps_of_a_picture_overlap(name: str) -> None:
             assert x + width <= left or left + other_width <= x or y + height <= top or top + other_height <= y
 
 
+def test_a_line_leaves_its_layer_before_it_bends() -> None:
+    """Else it runs behind a higher neighbour."""
+    leaf = {"kind": "output", "value": 1}
+    low, high = ({"id": f"g{size}", "kind": "parallel", "steps": [{"id": f"s{size}{n}", **leaf} for n in range(size)]} for size in (1, 2))
+    high["steps"][1]["after"] = ["s20"]
+    graph = build(parse({"steps": [low, high, {"id": "end", **leaf, "after": ["g1", "g2"]}]}))
+    root = ElementTree.fromstring(picture(graph))
+    bottom = max(float(each[1].get("y", "")) + float(each[1].get("height", "")) for each in root.iter() if "group" in each.get("class", ""))
+    lines = [each.get("d", "") for each in root.iter() if each.get("class") == "sb-flow-line"]
+    assert sum(f" {bottom:.1f} C" in line or line.startswith(f"M{line[1:].split()[0]} {bottom:.1f}") for line in lines) == 2
+
+
 def test_texts_of_a_picture_are_escaped() -> None:
     graph = build(parse({"steps": [{"id": "a", "kind": "output", "label": "<script>alert(1)</script>"}]}))
     assert "<script" not in picture(graph, "</svg><script>")

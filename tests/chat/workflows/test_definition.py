@@ -85,7 +85,9 @@ TABLE = [
     ([{"id": "a", "kind": "tool", "tool": "saw"}], "step a: tool: the agent 'host' has no tool 'saw'"),
     ([{"id": "a", "kind": "tool", "tool": "clock", "arguments": {"zone": 1}}], "step a: arguments: 'clock' takes no 'zone'"),
     ([{"id": "a", "kind": "tool", "tool": "clock", "arguments": {"timezone": 1}}], "step a: arguments.timezone: must be of type string"),
-    ([], "steps: Value should have at least 1 item after validation, not 0"),
+    ([], "steps: needs at least 1"),
+    ([{"id": "m", "kind": "parallel", "steps": {}}], "step m: steps: must be a list"),
+    ([{"id": "m", "kind": "parallel", "steps": "x"}], "step m: steps: must be a list"),
 ]  # fmt: skip
 
 

@@ -40,7 +40,13 @@ FLOWS: dict[str, dict[str, Any]] = {
             out("said", "{{ steps.open.output }}"),
         ]
     },
-    "ws_asking": {"steps": [{"id": "ok", "kind": "approval", "message": "Go on?"}, out("said", "{{ steps.ok.output.approved }}")]},
+    "ws_asking": {
+        "steps": [
+            ask("think", text="Hm hm hm.", delay_ms=100),
+            {"id": "ok", "kind": "approval", "message": "Go on?", "after": ["think"]},
+            out("said", "{{ steps.ok.output.approved }}"),
+        ]
+    },
 }  # fmt: skip
 KEYS = {
     "type", "status", "job_id", "workflow_id", "message", "result", "error", "error_code", "run_state", "duration", "queue_position",
@@ -155,7 +161,8 @@ def test_a_job_waits_for_an_approval(jobs_server: Server) -> None:
         frames += socket.turn()
     assert statuses(frames) == ["queued", "running", "paused", "running", "completed"]
     nodes = [(frame["node_id"], frame["status"]) for frame in frames if frame["type"] == "node_update"]
-    assert nodes == [("ok", "waiting"), ("ok", "running"), ("ok", "completed"), ("said", "running"), ("said", "completed")]
+    assert frames[-4]["duration"] >= 0.2, "WS-45: pauses are not counted, what came before them is"
+    assert nodes[2:] == [("ok", "waiting"), ("ok", "running"), ("ok", "completed"), ("said", "running"), ("said", "completed")]
 
 
 @pytest.mark.parametrize("thread", [{"thread_id": None}, {"command": "run_job"}])
