@@ -11,14 +11,14 @@ import httpx2 as httpx
 import pytest
 
 from tests.conftest import NewServer
-from tests.faults.turns import until
 from tests.support import cast, services
 from tests.support.clients import http
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
+from tests.support.waiting import until
 from tests.wire import flowwire
 from tests.wire.flowwire import ask, nodes, out, told
-from tests.wire.taskwire import ended
+from tests.wire.taskwire import run
 
 pytestmark = pytest.mark.live
 NO_LIMITS = {"CHAT_RATE_RPM": "0", "CHAT_RATE_TPM": "0"}
@@ -62,7 +62,8 @@ def begun_and_killed(server: Server, upstream: FakeUpstream, killing: Callable[[
 def gone_on(server: Server, upstream: FakeUpstream, execution_id: str, mark: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """The run at its end, and what its second attempt told of its steps."""
     with http(server) as client:
-        found = ended(client, execution_id, 90)
+        until(lambda: run(client, execution_id)["status"] not in ("queued", "running"), 150)
+        found = run(client, execution_id)
         states = nodes(told(client, execution_id))
     assert (found["status"], found["attempt_number"], found["response"]) == ("success", 2, "One. ab Slow.")
     assert sorted(asked(upstream, mark)) == ["a", "b", "one", "slow", "slow"], "only the step that was cut off ran twice"

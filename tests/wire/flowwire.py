@@ -62,7 +62,7 @@ def begun(client: httpx.Client, name: str, /, **fields: Any) -> str:
 
 def ran(client: httpx.Client, name: str, /, **fields: Any) -> dict[str, Any]:
     """The run when it is over."""
-    return ended(client, begun(client, name, **fields), 30)
+    return ended(client, begun(client, name, **fields))
 
 
 def result(client: httpx.Client, name: str, /, **fields: Any) -> Any:

@@ -10,8 +10,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from tests.faults.turns import execution, until
+from tests.faults.turns import execution
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire.sockets.client import Frame, Socket, is_event, is_type, text, two
 from tests.wire.sockets.test_tools import CALL, call_of, offering
 

@@ -223,9 +223,12 @@ def test_a_job_that_waits_knows_its_place(jobs_server: Server, tmp_path: Path) -
     file.write_text(NARROW)
     jobs_server.manage("agents", "apply", str(file))
     with Socket(jobs_server) as socket:
+        jobs = []
         for _ in range(3):
             socket.send(command="run_job", data={"workflow_id": "ws-narrow"})
-        jobs = [socket.until(lambda frame: frame.get("status") == "queued")[-1] for _ in range(3)]
+            jobs.append(socket.until(lambda frame: frame.get("status") == "queued")[-1])
+            if len(jobs) == 1:
+                socket.until(lambda frame: frame["type"] == "node_update")
         socket.send(content="And in a thread.", workflow_id="ws-narrow", thread_id=None)
         accepted = socket.until(is_event("accepted"))[-1]
         jobs.append(socket.until(lambda frame: frame.get("status") == "queued")[-1])
