@@ -54,7 +54,7 @@ def begun_and_killed(server: Server, upstream: FakeUpstream, killing: Callable[[
     mark = f"mark{time.time_ns()}"
     with http(server) as client:
         execution_id = flowwire.begun(client, "surviving", params={"mark": mark})
-        until(lambda: any(messages[-1]["role"] == "tool" and mark in str(messages) for messages in requests(upstream)), 60)
+        until(lambda: any(messages[-1]["role"] == "tool" and mark in str(messages) for messages in requests(upstream)))
         killing()
     return execution_id, mark
 
