@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
-TESTS := -m pytest -n $(WORKERS) --dist loadfile
+TESTS := -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CHECK := DATA_DIR=$(VENV)/checks $(BIN)/python
 

@@ -88,8 +88,10 @@ def factory(tmp_path_factory: pytest.TempPathFactory, filled_data_dir: tuple[Pat
 
 new_server = pytest.fixture(factory, name="new_server")
 """For one test."""
+module_server = pytest.fixture(factory, name="module_server", scope="module")
+"""For fixtures that the tests of one module share: an idle server costs the others time."""
 lasting_server = pytest.fixture(factory, name="lasting_server", scope="session")
-"""For fixtures that many tests share."""
+"""For fixtures that many modules share."""
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,8 @@ NO_SOCKET = """window.WebSocket = class extends EventTarget {
 
 
 @pytest.fixture(scope="module")
-def site(lasting_server: NewServer) -> Server:
-    server = lasting_server(env={"CHAT_RATE_TPM": "0", "CHAT_RATE_RPM": "0", "UPLOAD_MAX_BYTES": "1MiB"})
+def site(module_server: NewServer) -> Server:
+    server = module_server(env={"CHAT_RATE_TPM": "0", "CHAT_RATE_RPM": "0", "UPLOAD_MAX_BYTES": "1MiB"})
     path = server.data_dir / "page-agents.yaml"
     path.write_text(AGENTS)
     server.manage("agents", "apply", str(path))

@@ -41,8 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(lasting_server: NewServer, folder: Path) -> Server:
-    server = lasting_server(env=publicwire.environment(folder))
+def site(module_server: NewServer, folder: Path) -> Server:
+    server = module_server(env=publicwire.environment(folder))
     path = server.data_dir / "page-agents.yaml"
     path.write_text(AGENTS)
     server.manage("agents", "apply", str(path))

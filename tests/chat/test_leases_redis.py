@@ -67,12 +67,12 @@ async def test_lock_and_slot_of_a_lease_that_nobody_renews_are_free_r8_3() -> No
 
 @pytest.mark.usefixtures("store")
 async def test_a_renewed_lease_does_not_lapse_r8_3() -> None:
-    first, second, wanted = new(lease_s=0.6), new(poll_s=0.02), claim(max_parallel=1)
+    first, second, wanted = new(lease_s=2), new(poll_s=0.02), claim(max_parallel=1)
     await entered(first, max_parallel=1)
     await second.enter(wanted)
     waiting = asyncio.create_task(second.wait(wanted))
-    for _ in range(5):
-        await asyncio.sleep(0.2)
+    for _ in range(4):
+        await asyncio.sleep(0.6)
         assert await first.renew() == []
     assert not waiting.done()
     waiting.cancel()

@@ -1,13 +1,12 @@
 """A server that is killed, and one that is asked to end (R12.5)."""
 
 import json
-from itertools import islice
 from uuid import uuid4
 
 import pytest
 
 from tests.conftest import NewServer
-from tests.faults.turns import SLOW, asking, content, execution, streamed
+from tests.faults.turns import SLOW, asking, content, execution, read_until_stored, streamed
 from tests.support.clients import frames, http
 from tests.support.waiting import until
 
@@ -22,7 +21,7 @@ def test_kill_9_leaves_no_run_running_and_keeps_the_text(new_server: NewServer, 
     with http(server) as client:
         with streamed(client, name, {"chunks": 400, "delay_ms": 20, "text": "tok "}) as (response, told):
             execution_id = response.headers["x-execution-id"]
-            list(islice(told, 120))
+            read_until_stored(server, told)
             server.kill()
         server.start()
         ended = until(lambda: (found := execution(server, execution_id))["status"] != "running" and found)

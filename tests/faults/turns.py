@@ -1,16 +1,16 @@
 """What the fault tests say: a slow turn, a reader that leaves, and how to wait until something is so."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import closing, contextmanager
+from typing import Any
 
 import httpx2 as httpx
 
 from tests.support.clients import Frame, frames, http
 from tests.support.server import Server
 
-T = TypeVar("T")
 SLOW = {"chunks": 60, "delay_ms": 50, "text": "tok "}
 
 
@@ -40,3 +40,10 @@ def execution(server: Server, execution_id: str, person: str = "owner") -> dict[
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
+
+
+def read_until_stored(server: Server, told: Iterator[Frame]) -> None:
+    """Reads on until some of the text is in the server's own database (R12.5)."""
+    with closing(sqlite3.connect(server.data_dir / "switchboard.sqlite3")) as database:
+        while database.execute("SELECT count(*) FROM chat_checkpoint").fetchone() == (0,):
+            next(told)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = ("admin", "owner", "guest", "stranger")
+NARROW = ("owner:run", "owner:read", "owner:manage", "owner:knowledge", "owner:read+run", "guest:run", "guest:read")
+"""Further keys that may less, by the name under which they are found: `person:scopes`."""
 AGENTS = """
 providers:
   - {name: fake, kind: openai_compatible, base_url: "UPSTREAM/v1", api_key: sk-fake-upstream-key}
@@ -69,7 +71,10 @@ def people() -> dict[str, str]:
         agent.owner, agent.access = users["owner"], "shared"
         agent.save()
         agent.shared_users.add(users["guest"])
-    return {name: ApiKey.issue(owner=user, name="tests", scopes=sorted(ALL_SCOPES))[1] for name, user in users.items()}
+    wide = {name: sorted(ALL_SCOPES) for name in PEOPLE}
+    narrow = {name: name.partition(":")[2].split("+") for name in NARROW}
+    owner = {name: users[name.partition(":")[0]] for name in (*wide, *narrow)}
+    return {name: ApiKey.issue(owner=owner[name], name="tests", scopes=scopes)[1] for name, scopes in (wide | narrow).items()}
 
 
 if __name__ == "__main__":

@@ -255,8 +255,7 @@ def test_the_agent_is_looked_for_before_the_body(server: Server) -> None:
 
 def test_the_scope_is_asked_after_the_body(server: Server) -> None:
     """R0.5, R1.4."""
-    key = server.manage("create_api_key", "guest", "--scope", "read")
-    with clients.http(server, None, authorization=f"Bearer {key}") as client:
+    with clients.http(server, "guest:read") as client:
         assert ask(client, "").status_code == 422
         answer = ask(client)
         assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")

@@ -34,8 +34,8 @@ def site() -> Iterator[LookUp]:
 
 
 @pytest.fixture(scope="module")
-def house(lasting_server: NewServer, site: LookUp) -> Server:
-    server = lasting_server(env=toolhouse.ENV)
+def house(module_server: NewServer, site: LookUp) -> Server:
+    server = module_server(env=toolhouse.ENV)
     toolhouse.prepare(server, site)
     return server
 
@@ -43,7 +43,7 @@ def house(lasting_server: NewServer, site: LookUp) -> Server:
 @pytest.fixture(scope="module")
 def narrow(house: Server) -> dict[str, dict[str, str]]:
     """Credentials of the owner that have one scope alone."""
-    return {scope: {"authorization": f"Bearer {house.manage('create_api_key', 'owner', '--scope', scope)}"} for scope in ("run", "read")}
+    return {scope: {"authorization": f"Bearer {house.keys[f'owner:{scope}']}"} for scope in ("run", "read")}
 
 
 @pytest.fixture

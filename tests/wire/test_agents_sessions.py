@@ -143,8 +143,7 @@ def test_everybodys_is_for_managers(server: Server, owner: httpx.Client, guest: 
     assert theirs["SESSION"] not in owner.get(path("chatter", query.partition("?")[0])).text
     refused = guest.get(path("chatter", query))
     assert (refused.status_code, refused.json()["code"]) == (403, "manager_required")
-    key = server.manage("create_api_key", "owner", "--scope", "read", "run")
-    with clients.http(server, None, authorization=f"Bearer {key}") as client:
+    with clients.http(server, "owner:read+run") as client:
         refused = client.get(path("chatter", query))
         assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
         assert client.get(path("chatter", "chat", "sessions", theirs["SESSION"])).status_code == 404
@@ -152,11 +151,7 @@ def test_everybodys_is_for_managers(server: Server, owner: httpx.Client, guest: 
 
 def test_scopes_of_keys(server: Server) -> None:
     """R1.4: `run` reads back what the same key started, and changes; `read` reads all and changes nothing."""
-    running, reading = (server.manage("create_api_key", "guest", "--scope", scope) for scope in ("run", "read"))
-    with (
-        clients.http(server, None, authorization=f"Bearer {running}") as runs,
-        clients.http(server, None, authorization=f"Bearer {reading}") as reads,
-    ):
+    with clients.http(server, "guest:run") as runs, clients.http(server, "guest:read") as reads:
         own = ids_of(runs)
         got = {route: (call(runs, route, own).status_code, call(reads, route, own).status_code) for route in ROUTES if route != "delete"}
     lists = ("list", "persistent")
@@ -167,9 +162,8 @@ def test_scopes_of_keys(server: Server) -> None:
 
 def test_a_key_reads_no_session_that_others_had_a_part_in(server: Server, guest: httpx.Client) -> None:
     """R1.4: what the same key itself started."""
-    key = server.manage("create_api_key", "guest", "--scope", "run")
     own = ids_of(guest)
-    with clients.http(server, None, authorization=f"Bearer {key}") as client:
+    with clients.http(server, "guest:run") as client:
         assert told(client, session_id=own["SESSION"])["response"] == ANSWER
         for route in (*READS, "history", "current"):
             assert call(client, route, own).status_code == 403, route

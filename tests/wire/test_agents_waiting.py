@@ -20,9 +20,9 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module")
-def impatient(lasting_server: NewServer) -> Server:
+def impatient(module_server: NewServer) -> Server:
     """Streams are committed and kept alive after one second."""
-    server = lasting_server(env={"CHAT_COMMIT_SECONDS": "1", "CHAT_KEEPALIVE_SECONDS": "1"})
+    server = module_server(env={"CHAT_COMMIT_SECONDS": "1", "CHAT_KEEPALIVE_SECONDS": "1"})
     agentswire.prepare(server)
     return server
 

@@ -7,7 +7,6 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.cast import password
 from tests.support.server import Server
@@ -19,8 +18,7 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module")
-def site(lasting_server: NewServer) -> Server:
-    server = lasting_server()
+def site(server: Server) -> Server:
     agentswire.prepare(server)
     return server
 

@@ -32,12 +32,11 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def hasty(lasting_server: Callable[..., Server]) -> Iterator[Server]:
+def hasty(module_server: Callable[..., Server]) -> Server:
     """Requests take at most three seconds; streams are committed after one, and kept alive every second."""
-    server = lasting_server(env={"CHAT_REQUEST_TIMEOUT": "3s", "CHAT_COMMIT_SECONDS": "1s", "CHAT_KEEPALIVE_SECONDS": "1s"})
+    server = module_server(env={"CHAT_REQUEST_TIMEOUT": "3s", "CHAT_COMMIT_SECONDS": "1s", "CHAT_KEEPALIVE_SECONDS": "1s"})
     openaiwire.prepare(server)
-    yield server
-    server.stop()
+    return server
 
 
 def execution(client: httpx.Client, answer: httpx.Response) -> dict[str, Any]:

@@ -26,8 +26,8 @@ LINK_INVALID = b'{"detail":"Invalid or expired link","code":"link_invalid",'
 
 
 @pytest.fixture(scope="module")
-def site(lasting_server: NewServer, tmp_path_factory: pytest.TempPathFactory) -> Server:
-    server = lasting_server(env=publicwire.environment(tmp_path_factory.mktemp("mails")))
+def site(module_server: NewServer, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    server = module_server(env=publicwire.environment(tmp_path_factory.mktemp("mails")))
     publicwire.prepare(server)
     return server
 
@@ -494,9 +494,9 @@ def test_wrong_methods(visitor: Visitor) -> None:
     assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (405, "method_not_allowed", "POST")
 
 
-def test_conversations_expire(lasting_server: NewServer, tmp_path: Path) -> None:
+def test_conversations_expire(new_server: NewServer, tmp_path: Path) -> None:
     """AG-56: an expired session is an unknown one."""
-    server = lasting_server(env=publicwire.environment(tmp_path) | {"PUBLIC_SESSION_TTL": "1s"})
+    server = new_server(env=publicwire.environment(tmp_path) | {"PUBLIC_SESSION_TTL": "1s"})
     publicwire.prepare(server)
     with Visitor(server, make(server)) as visitor:
         first = visitor.say("Hello").json()["session_id"]

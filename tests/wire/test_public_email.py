@@ -22,8 +22,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(lasting_server: NewServer, folder: Path) -> Server:
-    server = lasting_server(env=publicwire.environment(folder) | {"EMAIL_FROM": "Shop <shop@example.com>"})
+def site(module_server: NewServer, folder: Path) -> Server:
+    server = module_server(env=publicwire.environment(folder) | {"EMAIL_FROM": "Shop <shop@example.com>"})
     publicwire.prepare(server)
     return server
 

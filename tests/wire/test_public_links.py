@@ -22,9 +22,9 @@ FIELDS = """id agent token name link_type enabled created_by created_at expires_
 
 
 @pytest.fixture(scope="module")
-def site(lasting_server: NewServer, tmp_path_factory: pytest.TempPathFactory) -> Server:
+def site(module_server: NewServer, tmp_path_factory: pytest.TempPathFactory) -> Server:
     environment = publicwire.environment(tmp_path_factory.mktemp("mails"))
-    server = lasting_server(env=environment | {"PUBLIC_BASE_URL": "https://agents.example.com"})
+    server = module_server(env=environment | {"PUBLIC_BASE_URL": "https://agents.example.com"})
     publicwire.prepare(server)
     return server
 
@@ -182,7 +182,7 @@ def test_who_may_manage_links(site: Server, method: str, route: str) -> None:
 
 
 def test_managing_takes_the_scope(site: Server) -> None:
-    key = site.manage("create_api_key", "owner", "--scope", "run", "read")
+    key = site.keys["owner:read+run"]
     with clients.http(site, None, authorization=f"Bearer {key}") as client:
         answer = client.post(BASE, json={})
         assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")

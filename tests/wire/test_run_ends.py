@@ -342,15 +342,11 @@ def test_a_content_type_may_be_absent(owner: httpx.Client) -> None:
 def test_scopes(server: Server, owner: httpx.Client) -> None:
     """R1.4: `run` may ask; `read` may resume, and is implied for what the same key began."""
     name = f"scopes-{uuid4()}"
-    only = {scope: server.manage("create_api_key", "owner", "--scope", scope).split()[-1] for scope in ("run", "read")}
-    with clients.http(server, None) as client:
-        client.headers["authorization"] = f"Bearer {only['read']}"
-        refused = ask(client, "Hello", agent="root", conversation_id=name)
+    with clients.http(server, "owner:read") as reads, clients.http(server, "owner:run") as runs:
+        refused = ask(reads, "Hello", agent="root", conversation_id=name)
         assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
-        client.headers["authorization"] = f"Bearer {only['run']}"
-        assert ask(client, "Hello", agent="root", conversation_id=name).status_code == 200
-        assert resume(client, name)[0].status_code == 200
+        assert ask(runs, "Hello", agent="root", conversation_id=name).status_code == 200
+        assert resume(runs, name)[0].status_code == 200
         ask(owner, "Hello again", conversation_id=name)
-        assert resume(client, name)[0].status_code == 403
-        client.headers["authorization"] = f"Bearer {only['read']}"
-        assert resume(client, name)[0].status_code == 200
+        assert resume(runs, name)[0].status_code == 403
+        assert resume(reads, name)[0].status_code == 200

@@ -129,17 +129,16 @@ def test_managers_and_administrators_see_it(server: Server, guest: httpx.Client,
     """AG-4, AG-3: the agent's owner sees what a guest asked, if his key may manage; an administrator sees all."""
     execution_id = run_of(guest, agent="private")
     assert get(owner, execution_id)["source_user_email"] == "guest@example.com"
-    with clients.http(server, "admin") as admin, clients.http(server, "stranger") as stranger, clients.http(server, None) as narrow:
+    with clients.http(server, "admin") as admin:
         assert get(admin, execution_id)["id"] == execution_id
+    with clients.http(server, "stranger") as stranger, clients.http(server, "owner:read+run") as narrow:
         assert stranger.get(f"/api/executions/{execution_id}").status_code == 404
-        narrow.headers["authorization"] = f"Bearer {server.manage('create_api_key', 'owner', '--scope', 'read', 'run')}"
         assert narrow.get(f"/api/executions/{execution_id}").status_code == 404
 
 
 def test_read_is_implied_for_what_the_key_began(server: Server, owner: httpx.Client) -> None:
     """R1.4."""
-    with clients.http(server, None) as client:
-        client.headers["authorization"] = f"Bearer {server.manage('create_api_key', 'owner', '--scope', 'run')}"
+    with clients.http(server, "owner:run") as client:
         assert get(client, run_of(client))["status"] == "success"
         refused = client.get(f"/api/executions/{run_of(owner)}")
         assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
@@ -274,8 +273,7 @@ def test_stopping_a_paused_run_denies_what_waits(owner: httpx.Client) -> None:
 
 
 def test_stopping_needs_the_scope_run(server: Server, owner: httpx.Client) -> None:
-    with clients.http(server, None) as client:
-        client.headers["authorization"] = f"Bearer {server.manage('create_api_key', 'owner', '--scope', 'read')}"
+    with clients.http(server, "owner:read") as client:
         assert client.post(f"/api/executions/{run_of(owner)}/cancel").status_code == 403
 
 

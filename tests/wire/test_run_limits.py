@@ -27,9 +27,9 @@ def script(**written: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def hasty(lasting_server: NewServer) -> Server:
+def hasty(module_server: NewServer) -> Server:
     """A server of two seconds' patience that commits streams after one."""
-    return lasting_server(env={"CHAT_REQUEST_TIMEOUT": "2s", "CHAT_COMMIT_SECONDS": "1", "CHAT_KEEPALIVE_SECONDS": "1"})
+    return module_server(env={"CHAT_REQUEST_TIMEOUT": "2s", "CHAT_COMMIT_SECONDS": "1", "CHAT_KEEPALIVE_SECONDS": "1"})
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Where the run wire keeps its state: two processes on Redis and PostgreSQL, Redis flushed, Redis away (RUN-32 … RUN-37, R12.4)."""
 
-import time
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +8,7 @@ import pytest
 import redis
 
 from tests.conftest import NewServer
+from tests.faults.turns import read_until_stored
 from tests.support import clients
 from tests.support.clients import frames
 from tests.support.server import Server
@@ -148,10 +148,7 @@ def test_a_killed_server_leaves_no_run_running(new_server: NewServer) -> None:
     with clients.http(server) as client:
         with streamed(client, script(chunks=200, delay_ms=50, text="tok "), agent="root", conversation_id=name) as response:
             execution_id = response.headers["x-execution-id"]
-            begun = time.monotonic()
-            for _ in frames(response.iter_lines()):
-                if time.monotonic() - begun > 3:
-                    break
+            read_until_stored(server, frames(response.iter_lines()))
             server.kill()
     server.start()
     with clients.http(server) as client:

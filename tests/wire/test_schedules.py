@@ -80,8 +80,7 @@ def test_the_owner_may(owner: httpx.Client) -> None:
 
 def test_a_key_needs_the_scope_manage(server: Server) -> None:
     """R1.4."""
-    key = server.manage("create_api_key", "owner", "--scope", "run", "read").splitlines()[-1]
-    with clients.http(server, None, authorization=f"Bearer {key}") as client:
+    with clients.http(server, "owner:read+run") as client:
         for route in ROUTES:
             assert refusal(ask(client, route, str(uuid4()))) == (403, "insufficient_scope"), route
 

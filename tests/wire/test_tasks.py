@@ -26,9 +26,9 @@ HANGS = script(hang=True)
 ANSWER_KEYS = "response session_id execution metadata session execution_log execution_log_simplified timestamp task_execution_id"
 
 
-@pytest.fixture(scope="session")
-def task_server(lasting_server: NewServer) -> Server:
-    server = lasting_server(env={**taskwire.NO_LIMITS, "CHAT_REQUEST_TIMEOUT": "3s"})
+@pytest.fixture(scope="module")
+def task_server(module_server: NewServer) -> Server:
+    server = module_server(env={**taskwire.NO_LIMITS, "CHAT_REQUEST_TIMEOUT": "3s"})
     taskwire.prepare(server)
     return server
 
@@ -93,8 +93,7 @@ def test_who_may_have_an_agent_work(task_server: Server, person: str | None, sta
 
 def test_a_key_that_may_only_read_starts_nothing(task_server: Server) -> None:
     """R1.4, AG-3: the scope `run`."""
-    key = task_server.manage("create_api_key", "owner", "--scope", "read").splitlines()[-1]
-    with clients.http(task_server, None, authorization=f"Bearer {key}") as client:
+    with clients.http(task_server, "owner:read") as client:
         assert post(client).json()["code"] == "insufficient_scope"
 
 

@@ -23,9 +23,9 @@ NOT_FOUND = {"detail": "Not found", "code": "not_found"}
 
 
 @pytest.fixture(scope="module")
-def server(lasting_server: NewServer) -> Server:
+def server(module_server: NewServer) -> Server:
     """It trusts the tests as a proxy, so that each has an address of its own."""
-    server = lasting_server(env={"TRUSTED_PROXIES": "127.0.0.0/8", "PUBLIC_BASE_URL": "https://agents.example.com"})
+    server = module_server(env={"TRUSTED_PROXIES": "127.0.0.0/8", "PUBLIC_BASE_URL": "https://agents.example.com"})
     scheduling.prepare(server)
     return server
 

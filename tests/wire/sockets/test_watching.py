@@ -1,5 +1,6 @@
 """Watching a thread from several devices and wires (websocket.md §8): attach, resume, detach, and who may not."""
 
+import time
 from contextlib import ExitStack
 from uuid import uuid4
 
@@ -7,7 +8,6 @@ import pytest
 
 from tests.support.clients import http, sdk, token
 from tests.support.server import Server
-from tests.support.waiting import until
 from tests.wire.sockets.client import Frame, Socket, finished, is_event, is_type, kinds, numbers, text, two
 
 pytestmark = pytest.mark.live
@@ -114,11 +114,8 @@ def test_a_turn_of_yesterday_is_told_from_its_messages(new_server: object) -> No
         socket.say("Go.", {"text": "One two three."}, thread_id="yesterday")
         told = socket.turn()
         for _ in range(2):  # logs are forgotten when others end
-            until(lambda: True)
             socket.say("And?", thread_id=None)
             socket.turn()
-            import time
-
             time.sleep(1.1)
         for after in (0, 3):
             socket.send(type="resume", thread_id="yesterday", after=after)
