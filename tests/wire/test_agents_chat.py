@@ -2,7 +2,6 @@
 
 import base64
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -31,18 +30,6 @@ TWO_TOOLS = script("What time is it?", tools=TOOLS, text="It is late.")
 @pytest.fixture(scope="module", autouse=True)
 def agents(server: Server) -> None:
     agentswire.prepare(server)
-
-
-@pytest.fixture
-def owner(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as client:
-        yield client
-
-
-@pytest.fixture
-def guest(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server, "guest") as client:
-        yield client
 
 
 # The answer

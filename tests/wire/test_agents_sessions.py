@@ -1,6 +1,5 @@
 """Agents, sessions and history against a live server: who may, bad input, pages, branches (AG-2 … AG-5, AG-22 … AG-26)."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -56,18 +55,6 @@ READS = ("detail", "export", "export md")
 @pytest.fixture(scope="module", autouse=True)
 def agents(server: Server) -> None:
     agentswire.prepare(server)
-
-
-@pytest.fixture
-def owner(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as client:
-        yield client
-
-
-@pytest.fixture
-def guest(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server, "guest") as client:
-        yield client
 
 
 def call(client: httpx.Client, route: str, ids: dict[str, str], agent: str = "chatter") -> httpx.Response:

@@ -1,6 +1,5 @@
 """The run wire when things go otherwise: pauses, failures, leaving, resuming, two turns at once, every status of its table."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -27,12 +26,6 @@ SLOW: dict[str, Any] = {"chunks": 40, "delay_ms": 50, "text": "tok "}
 @pytest.fixture(scope="module", autouse=True)
 def agents(server: Server) -> None:
     runwire.prepare(server)
-
-
-@pytest.fixture
-def owner(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as client:
-        yield client
 
 
 def script(**written: Any) -> str:

@@ -30,18 +30,6 @@ def agents(server: Server) -> None:
     runwire.prepare(server)
 
 
-@pytest.fixture
-def owner(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as client:
-        yield client
-
-
-@pytest.fixture
-def guest(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server, "guest") as client:
-        yield client
-
-
 def run_of(client: httpx.Client, message: str = "Hello", agent: str = "root", **fields: Any) -> str:
     answer = ask(client, message, agent=agent, **fields)
     assert "x-execution-id" in answer.headers, answer.text

@@ -1,6 +1,5 @@
 """Schedules against a live server: who may, what is taken, what a change changes, runs on demand (agents.md section 8)."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -21,18 +20,6 @@ retry_delay_seconds session_id workflow params created_at updated_at last_run_at
 @pytest.fixture(scope="module", autouse=True)
 def agents(server: Server) -> None:
     scheduling.prepare(server)
-
-
-@pytest.fixture
-def owner(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as client:
-        yield client
-
-
-@pytest.fixture
-def guest(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server, "guest") as client:
-        yield client
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:

@@ -1,13 +1,12 @@
 """Schedules of a live server fire by themselves: its beat finds what is due, its worker runs it (AG-43, AG-44, AG-46, AG-51)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from tests.support import clients
 from tests.support.server import Server
 from tests.support.waiting import until
 from tests.wire import scheduling
@@ -20,12 +19,6 @@ OVER = ("success", "failed", "cancelled", "skipped")
 @pytest.fixture(scope="module", autouse=True)
 def agents(server: Server) -> None:
     scheduling.prepare(server)
-
-
-@pytest.fixture
-def owner(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as client:
-        yield client
 
 
 def due(server: Server, schedule: dict[str, Any], minutes_ago: int = 0) -> None:

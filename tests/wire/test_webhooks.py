@@ -31,12 +31,6 @@ def server(module_server: NewServer) -> Server:
 
 
 @pytest.fixture
-def owner(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as client:
-        yield client
-
-
-@pytest.fixture
 def nobody(server: Server) -> Iterator[httpx.Client]:
     with scheduling.caller(server) as client:
         yield client
