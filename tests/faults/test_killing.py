@@ -77,7 +77,7 @@ def test_a_revoked_key_is_refused_at_the_next_turn(new_server: NewServer) -> Non
     server = new_server("uvicorn")
     with http(server, "guest") as client:
         assert client.post("/chat/run", json={"message": "Hello", "agent": "root"}).status_code == 200
-        code = "from agents.models import ApiKey; from django.utils import timezone; k = ApiKey.objects.get(owner__username='guest');"
+        code = "from agents.models import ApiKey; from django.utils import timezone; k = ApiKey.objects.get(name='guest');"
         server.manage("shell", "-c", code + "k.revoked_at = timezone.now(); k.save()")
         assert client.post("/chat/run", json={"message": "Hello", "agent": "root"}).status_code == 401
     server.stop()

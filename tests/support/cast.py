@@ -71,10 +71,8 @@ def people() -> dict[str, str]:
         agent.owner, agent.access = users["owner"], "shared"
         agent.save()
         agent.shared_users.add(users["guest"])
-    wide = {name: sorted(ALL_SCOPES) for name in PEOPLE}
-    narrow = {name: name.partition(":")[2].split("+") for name in NARROW}
-    owner = {name: users[name.partition(":")[0]] for name in (*wide, *narrow)}
-    return {name: ApiKey.issue(owner=owner[name], name="tests", scopes=scopes)[1] for name, scopes in (wide | narrow).items()}
+    scopes = {name: sorted(ALL_SCOPES) for name in PEOPLE} | {name: name.partition(":")[2].split("+") for name in NARROW}
+    return {name: ApiKey.issue(owner=users[name.partition(":")[0]], name=name, scopes=may)[1] for name, may in scopes.items()}
 
 
 if __name__ == "__main__":
