@@ -1,17 +1,17 @@
 """PriceGate: prices as they were when the run started, cost at its end. Unknown stays None (R10.2). Budgets come later."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from agents.values import value
 from billing import prices
 from billing.costs import PriceValue, cost_usd
 from chat.gates import Spent
 from chat.requests import TurnRequest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StartedPrices:
     """What the agent's models cost when the run started, by provider kind and model name."""
 

@@ -12,6 +12,7 @@ from typing import Literal
 from uuid import UUID
 
 from agents.specs import TurnPolicy
+from agents.values import value
 from chat.errors import TurnError
 from chat.gates import RateClaim, RateState, rate_headers
 from chat.transcripts import Cache, Transcript
@@ -23,7 +24,7 @@ LEASE_S = 30.0
 RENEW_S = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Claim:
     """One turn that wants to run. `session_id` None: stateless, no lock. `max_parallel` 0: no slot is needed.
 

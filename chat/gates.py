@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from agents.values import value
 from chat.events import Usage
 from chat.requests import TurnRequest
 
@@ -21,7 +22,7 @@ DEFAULT_OUTPUT_TOKENS = 1000
 """Reserved for the answer when the request names no output limit (R14.2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StepUsage:
     """What one model call used. `provider_kind` is a key of agents.providers.PROVIDERS, `model` the name at that provider."""
 
@@ -30,7 +31,7 @@ class StepUsage:
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Spent:
     """A turn's end as gates see it: every model call, also those of failed and cancelled runs (R10.2). `status` is terminal."""
 
@@ -56,7 +57,7 @@ def load() -> tuple[Gate, ...]:
     return tuple(import_string(path)() for path in settings.TURN_GATES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RateClaim:
     """What a turn counts for in this minute (R14.1): one request and `tokens`, per `principal` and `model`. A limit of 0: none.
 

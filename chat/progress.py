@@ -38,6 +38,8 @@ class Progress:
         """The sum over all model calls, also repair calls (R10.1)."""
         total = summed(step.usage for step in self.spent)
         calls = sum(1 for part in self.parts if part["type"] == "tool" and not part.get("client"))
+        if (total.model_calls, total.tool_calls) == (len(self.spent), calls):
+            return total
         return replace(total, model_calls=len(self.spent), tool_calls=calls)
 
     @property

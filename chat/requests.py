@@ -26,6 +26,7 @@ from uuid import UUID
 from agents.access import Principal
 from agents.providers.base import ToolDefinition
 from agents.specs import AgentSpec, Sampling
+from agents.values import value
 
 Part = Mapping[str, Any]
 
@@ -100,7 +101,7 @@ class WorkflowCall:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TurnRequest:
     """One turn, fully parsed and permitted. The spine decides capacity, order, history and the end.
 

@@ -21,12 +21,12 @@ from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
 
 from agents.errors import SwitchboardError
-from agents.ids import uuid7
+from agents.ids import short_id
 from chat import housekeeping, metrics
 from chat.client import too_large
 from chat.peers import address_of, headers_of
 from chat.streaming import StreamAnswer
-from chat.views import Envelope, native_envelope, refuse
+from chat.views import Envelope, WireView, native_envelope, refuse
 from config import logs, serving
 from config.routes import ENVELOPES, PAGE_FOLDERS, PAGES, WIRE_ONLY, request_id_pattern
 
@@ -134,7 +134,7 @@ class Handler(ASGIHandler):
             match = self._resolve(request.path_info)
             request.route = match.route
             request.resolver_match = match
-            response: HttpResponseBase = await match.func(request, *match.args, **match.kwargs)
+            response: HttpResponseBase = await _view_of(match)(request, *match.args, **match.kwargs)
         except SwitchboardError as error:
             return refuse(error, request.request_id, envelope)
         except Exception:
@@ -158,6 +158,12 @@ class Handler(ASGIHandler):
         if not match.kwargs and not match.args and len(self._routes) < 1000:
             self._routes[path] = match
         return match
+
+
+def _view_of(match: ResolverMatch) -> Callable[..., Awaitable[HttpResponseBase]]:
+    """A wire's view itself: what Django wraps around it (exempt from CSRF, bound to one request) is not needed here."""
+    view = getattr(match.func, "view_class", None)
+    return view().dispatch if view is not None and issubclass(view, WireView) else match.func
 
 
 def is_page(path: str) -> bool:
@@ -185,7 +191,7 @@ def _name(name: str) -> bytes:
 
 
 def _request_id(asked: str) -> str:
-    return asked if asked and request_id_pattern.fullmatch(asked) else f"req_{uuid7().hex[-16:]}"
+    return asked if asked and request_id_pattern.fullmatch(asked) else f"req_{short_id()}"
 
 
 def _check_host(host: str) -> None:

@@ -6,8 +6,9 @@ Query strings, tokens in paths and secrets never reach them (R1.7, R0.9): every 
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import orjson
 from django.apps import apps
@@ -30,7 +31,9 @@ _TALKATIVE = ("celery.worker.strategy", "celery.app.trace")
 """They say twice of every call that it was made; what came of it stands in the runs."""
 FORMATS = ("json", "console")
 
-_access: Any = None
+_FOLDERS_OF_TOKENS = ("/api/public/", "/api/webhooks/", "/attachment/", "/chat/")
+
+_access: Callable[[dict[str, Any]], None] | None = None
 
 
 def configure(options: Mapping[str, Any]) -> None:
@@ -48,22 +51,39 @@ def configure(options: Mapping[str, Any]) -> None:
         cache_logger_on_first_use=True,
     )
     listening = logging.getLevelNamesMapping()[options["level"]] <= logging.INFO
-    _access = structlog.wrap_logger(structlog.WriteLogger(sys.stderr), processors=[_stamp, render]) if listening else None
+    _access = None if not listening else _json_lines(sys.stderr) if options["format"] == "json" else _rendered_lines(sys.stderr, render)
 
 
 def log_request(method: str, path: str, status: int, duration_ms: float, request_id: str, address: str) -> None:
     """The one line of a request; `path` is without its query string."""
     if _access is not None:
-        _access.info(
-            "request",
-            method=method,
-            path=shown_path(path),
-            status=status,
-            duration_ms=round(duration_ms, 1),
-            request_id=request_id,
-            address=address,
-            level="info",
+        _access(
+            {
+                "event": "request",
+                "method": method,
+                "path": shown_path(path),
+                "status": status,
+                "duration_ms": round(duration_ms, 1),
+                "request_id": request_id,
+                "address": address,
+                "level": "info",
+            }
         )
+
+
+def _json_lines(stream: TextIO) -> Callable[[dict[str, Any]], None]:
+    """What structlog would write, in a tenth of the time: every request pays for it."""
+
+    def write(event: dict[str, Any]) -> None:
+        stream.write(orjson.dumps({**event, "timestamp": datetime.now(UTC)}, option=orjson.OPT_UTC_Z).decode() + "\n")
+        stream.flush()
+
+    return write
+
+
+def _rendered_lines(stream: TextIO, render: Processor) -> Callable[[dict[str, Any]], None]:
+    logger = structlog.wrap_logger(structlog.WriteLogger(stream), processors=[_stamp, render])
+    return lambda event: logger.info(**event)
 
 
 def bind_request(request_id: str) -> None:
@@ -73,7 +93,7 @@ def bind_request(request_id: str) -> None:
 
 def shown_path(path: str) -> str:
     """Tokens that are part of a path are recorded as their first 6 characters."""
-    return _TOKEN_IN_PATH.sub(r"\1\2…", path)
+    return _TOKEN_IN_PATH.sub(r"\1\2…", path) if any(folder in path for folder in _FOLDERS_OF_TOKENS) else path
 
 
 def redacted(text: str) -> str:

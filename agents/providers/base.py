@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from agents.specs import ModelSpec, Sampling
+from agents.values import value
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class ToolDefinition:
     strict: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ModelRequest:
     """One model call. `messages` is a JSON array in bytes, `[{"role": "system", …}, …]`, always provider-valid (R9.3).
 

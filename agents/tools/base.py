@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agents.specs import ToolSpec
+from agents.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolContext:
     """Who is asking: plain values only, so that tools know nothing of turns. `user_name` may be empty."""
 

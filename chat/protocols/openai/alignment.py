@@ -6,10 +6,10 @@ version wins: the conversation branches there, nothing stored is deleted, and no
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
+from agents.values import value
 from chat.protocols.openai.history import input_parts, seeds, tool_result
 from chat.protocols.openai.messages import Entry, no_user_message
 from chat.requests import Part, Seed
@@ -20,7 +20,7 @@ NO_RESULT = "(no result supplied)"
 _BLANK = digest("")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Continuation:
     """`parts` are the turn's input; from `cut_position` on stored messages leave history, and `seed` comes in their place."""
 

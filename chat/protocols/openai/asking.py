@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +10,7 @@ from django.conf import settings
 from agents.access import Principal
 from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
+from agents.values import value
 from chat import idempotency, repeats
 from chat.protocols.openai.abilities import checked
 from chat.protocols.openai.clientcalls import with_kept_steps
@@ -29,7 +30,7 @@ _LONGEST_LABEL = 256
 _KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Asked:
     """What the headers of a request say. `task`: a front end's own background call (OAI-69), which has no conversation."""
 
@@ -38,7 +39,7 @@ class Asked:
     task: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Plan:
     """The turn to start, its conversation, and the names of what will not be applied (OAI-15)."""
 
@@ -131,7 +132,7 @@ def _labels(headers: Mapping[str, str], asked: Asked) -> dict[str, str]:
     return {**found, "task": asked.task} if asked.task else found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Said:
     """What was said, here and before, as fields of TurnRequest."""
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -14,6 +13,7 @@ from agents.access import Principal
 from agents.database import run
 from agents.errors import SwitchboardError
 from agents.specs import AgentSpec
+from agents.values import value
 from chat import records, transcripts
 from chat.models import ChatSession, Execution
 from chat.protocols.openai.alignment import Continuation, Known, continued
@@ -28,7 +28,7 @@ HEADER = "X-Conversation-Id"
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,128}\Z")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Conversation:
     """What the request's id stands for. `session` None: the cache is off, and `lock_id` alone keeps its turns apart (OAI-57)."""
 

@@ -4,11 +4,11 @@ Law: parse() needs no agent and raises nothing but SwitchboardError; settle() de
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from agents.providers.base import ToolDefinition
 from agents.specs import AgentSpec, Sampling
+from agents.values import value
 from chat.protocols.openai.errors import unsupported_parameter
 from chat.protocols.openai.formats import parse_format
 from chat.protocols.openai.messages import Entry, parse_messages
@@ -16,7 +16,7 @@ from chat.protocols.openai.parameters import SAMPLED, fields, include_usage
 from chat.protocols.openai.tools import ClientTools, offered, parse_tools
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ChatRequest:
     """A checked body. `sampled` holds the parameters of SAMPLED that were sent; `model` is "" when none was."""
 
@@ -35,7 +35,7 @@ class ChatRequest:
     labels: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Settled:
     """What one agent makes of a request; `ignored` is named in X-Switchboard-Ignored (OAI-15)."""
 
