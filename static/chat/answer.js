@@ -193,7 +193,18 @@ export class Answer {
         this.node = answered ? node : null;
         this.shown = answered ? JSON.stringify(node.parts) : "";
         if (answered) this.text = node.content;
+        if (run?.status === "failed") this.#details(node.execution_id);
         this.#actions(node, run, others);
+    }
+
+    // Operators may read what a provider really said (`data-runs`: where, for staff).
+    #details(executionId) {
+        const problem = this.body.querySelector(":scope > .problem");
+        const { runs } = document.body.dataset;
+        if (!problem || !runs || !this.acts.manages || problem.querySelector("a")) return;
+        const link = made("a", "", "Details");
+        link.href = `${runs}${executionId}/change/`;
+        problem.append(link);
     }
 
     #rebuild(parts) {

@@ -91,7 +91,7 @@ async function start() {
     sidebar.agents = agents;
     socket.connect();
     await arrive();
-    listed();
+    listed({ name: null, tell: false });
     return undefined;
 }
 
@@ -204,16 +204,16 @@ function focus() {
 
 // The list of conversations, here and in other tabs
 
-function listed(tell = true) {
-    sidebar.refresh();
-    if (tell) tabs?.postMessage("changed");
+function listed({ name = conversation.agent.name, tell = true } = {}) {
+    sidebar.refresh({ name });
+    if (tell) tabs?.postMessage({ name });
 }
 
-tabs?.addEventListener("message", ({ data }) => {
-    if (data === "left") setTimeout(() => location.assign("/login"), LEFT_MS);
-    else listed(false);
+tabs?.addEventListener("message", ({ data: { name, left } }) => {
+    if (left) setTimeout(() => location.assign("/login"), LEFT_MS);
+    else listed({ name, tell: false });
 });
-document.addEventListener("visibilitychange", () => { if (!document.hidden && agents.length) listed(false); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && agents.length) listed({ name: null, tell: false }); });
 
 // After the first answer the agent names the conversation.
 async function entitle() {
@@ -247,7 +247,7 @@ const ACTS = {
         if (title === null) return;
         if (wanted.id === conversation.id) conversation.title = title.trim();
         refresh();
-        listed();
+        listed({ name: wanted.agent_name });
     },
     delete: async (wanted) => {
         const sure = await ask({
@@ -256,7 +256,7 @@ const ACTS = {
         });
         if (!sure) return;
         if (wanted.id === conversation.id) await fresh();
-        listed();
+        listed({ name: wanted.agent_name });
     },
     md: (wanted) => download(wanted, "md"),
     json: (wanted) => download(wanted, "json"),
@@ -395,7 +395,7 @@ marked(document.documentElement.dataset.theme ?? "");
 // Who comes next to this browser finds no drafts, and no tab that is still somebody else's.
 byId("leave").addEventListener("submit", () => {
     sessionStorage.clear();
-    tabs?.postMessage("left");
+    tabs?.postMessage({ left: true });
 });
 
 drawer.addEventListener("click", () => openDrawer());
@@ -443,7 +443,7 @@ function escaped(event) {
     if (document.body.classList.contains("drawn")) return closeDrawer();
     if (event.target === byId("search")) {
         byId("search").value = "";
-        sidebar.refresh(true);
+        sidebar.refresh({ first: true });
         message.focus();
         return;
     }

@@ -24,11 +24,7 @@ export class Composer {
             this.#keep();
         });
         message.addEventListener("keydown", (event) => this.#pressed(event));
-        message.addEventListener("paste", (event) => {
-            if (!event.clipboardData.files.length) return;
-            event.preventDefault();
-            this.add(event.clipboardData.files);
-        });
+        message.addEventListener("paste", (event) => this.#pasted(event));
         stop.addEventListener("click", () => acts.stop());
         attach.addEventListener("click", () => input.click());
         input.addEventListener("change", () => {
@@ -62,6 +58,17 @@ export class Composer {
             this.form.requestSubmit();
         }
         if (event.key === "ArrowUp" && !this.message.value && this.acts.editLast()) event.preventDefault();
+    }
+
+    // Files are attached, and a text too long for the box is. Office programs bring a picture beside their text: that is text.
+    #pasted(event) {
+        const { files, types } = event.clipboardData;
+        const text = event.clipboardData.getData("text/plain");
+        const isOffice = text && types.includes("text/html");
+        const isLong = text.length + this.message.value.length > this.message.maxLength;
+        if (!isLong && (!files.length || isOffice)) return;
+        event.preventDefault();
+        this.add(isLong ? [new File([text], "pasted.txt", { type: "text/plain" })] : files);
     }
 
     #submit() {

@@ -250,7 +250,7 @@ export class Conversation {
     }
 
     stop() {
-        const executionId = [...this.answers].findLast(([, answer]) => answer.isLive)?.[0];
+        const executionId = [...this.answers].find(([, answer]) => answer.isLive)?.[0]; // of several the one that is written, not those that wait
         if (!executionId) return;
         if (!this.page.socket.send({ type: "stop", execution_id: executionId })) api.call("POST", `/api/executions/${executionId}/cancel`).catch((error) => this.page.warn(error.message));
     }
@@ -397,7 +397,9 @@ export class Conversation {
 
     // A turn whose answer is on its way, or that ended without one.
     #unanswered(node, others, elements, placed) {
-        const answer = this.answers.get(node.execution_id);
+        const isQueued = node.run?.status === "queued";
+        const answer = isQueued ? this.#answerOf(node.execution_id) : this.answers.get(node.execution_id);
+        if (isQueued && !answer.isLive) answer.begin("Waiting for its turn");
         if (answer?.isLive || answer?.whole) {
             placed.add(answer);
             elements.push(answer.element);
@@ -414,6 +416,7 @@ export class Conversation {
         const decide = (asked) => this.#decide(asked);
         decide.allows = (approver) => approver !== "manager" || this.agent.can_manage;
         return {
+            manages: this.agent.can_manage,
             copy,
             again: (node) => this.again(node),
             edit: (node, text, files) => this.edit(node, text, files),

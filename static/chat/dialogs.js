@@ -13,7 +13,7 @@ export function ask({ heading, about = "", field = "", given = "", lines = 1, mo
     text.hidden = !about;
     label.textContent = field;
     label.hidden = value.hidden = !field;
-    Object.assign(value, { value: given, rows: lines, maxLength: most, readOnly: false });
+    Object.assign(value, { value: given, rows: Math.max(lines, Math.min(4, Math.ceil(given.length / 42))), maxLength: most, readOnly: false });
     yes.textContent = confirm;
     yes.classList.toggle("danger", bad);
     no.textContent = cancel;

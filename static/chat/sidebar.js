@@ -39,16 +39,17 @@ export class Sidebar {
         Object.assign(this, { nav, field, acts, agents: [], shown: [], current: null, wanted: PAGE });
         field.addEventListener("input", () => {
             clearTimeout(this.#timer);
-            this.#timer = setTimeout(() => this.refresh(true), TYPING_MS);
+            this.#timer = setTimeout(() => this.refresh({ first: true }), TYPING_MS);
         });
     }
 
-    // Reads the list anew, as long as it is shown now; `first`: from the first page.
-    async refresh(first = false) {
+    // Reads the list anew, as long as it is shown now; `first`: from the first page; `name`: something changed with this agent alone.
+    async refresh({ first = false, name = null } = {}) {
         const asked = ++this.#asked;
         if (first) this.wanted = PAGE;
         const search = this.field.value.trim();
-        const shelves = this.agents.map((agent) => new Shelf(agent, search));
+        const kept = (agent) => name && agent.name !== name && this.#shelves.find((shelf) => shelf.agent === agent && shelf.search === search);
+        const shelves = this.agents.map((agent) => kept(agent) || new Shelf(agent, search));
         let rows;
         try {
             rows = await merged(shelves, this.wanted);
@@ -118,6 +119,7 @@ export class Sidebar {
         const link = made("a");
         link.href = `/?agent=${encodeURIComponent(row.agent_name)}&session=${row.id}`;
         link.dataset.id = row.id;
+        link.title = row.title;
         const picture = made("span", "mini", agent?.avatar || (agent?.display_name ?? row.agent_name).charAt(0).toUpperCase());
         picture.setAttribute("aria-hidden", "true");
         picture.title = agent?.display_name ?? row.agent_name;

@@ -200,6 +200,25 @@ def test_a_file_that_is_too_large_is_not_sent(page: Browser, tmp_path: Path) -> 
     assert answered(page, 1) == "Without it."
 
 
+PASTE = """const data = new DataTransfer();
+data.setData("text/plain", arguments[0]);
+for (const name of arguments[1]) data.items.add(new File(["tea"], name, { type: "text/plain" }));
+if (arguments[2]) data.setData("text/html", "<b>tea</b>");
+const event = new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
+return document.getElementById("message").dispatchEvent(event);"""
+
+
+def test_what_is_pasted_is_attached_where_it_is_no_text(page: Browser) -> None:
+    """`dispatchEvent` is true where the box takes the text itself."""
+    assert page.execute_script(PASTE, "tea", [], False)
+    assert page.execute_script(PASTE, "cells of a table", ["picture.txt"], True)
+    assert not page.execute_script(PASTE, "", ["notes.txt"], False)
+    assert not page.execute_script(PASTE, "tea " * 60_000, [], False)
+    page.until(lambda: page.texts("#files .name") == ["notes.txt", "pasted.txt"] and not page.all("#files progress"))
+    write(page, "/demo text Read.")
+    assert answered(page, 1) == "Read."
+
+
 def test_files_are_attached_with_a_preview(page: Browser, tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("two cups of tea")
@@ -238,7 +257,7 @@ def test_a_tool_waits_for_approval(site: Server, page: Browser, choice: str, sta
 
 def test_an_address_that_leads_nowhere_is_told(site: Server, page: Browser) -> None:
     sign_in(site, page, path="/?agent=page&session=00000000-0000-7000-8000-000000000000")
-    page.until(lambda: "no such conversation" in page.the("#notice").text)
+    page.until(lambda: "no such conversation" in str(page.the("#notice").get_attribute("textContent")))
     assert page.the("#welcome").is_displayed()
 
 
@@ -259,6 +278,7 @@ def test_an_error_is_told_and_may_be_tried_again(page: Browser) -> None:
     write(page, "/demo error overloaded")
     page.until(lambda: page.all(".body .problem"))
     page.until(lambda: "Try again" in page.texts(".actions .quiet"))
+    assert not page.all(".problem a")  # the owner is no staff: nothing of the admin is named
     page.refresh()
     ready(page)
     assert page.until(lambda: page.the(".body .problem").text)
@@ -274,7 +294,13 @@ def test_a_second_tab_stays_in_step(page: Browser) -> None:
     streaming(page)
     page.switch_to.window(first)
     page.until(lambda: page.texts(".entry.user .bubble")[-1].startswith("/demo text word0"))
-    assert answered(page, 2) == f"{WORDS} the end."
+    write(page, "/demo text While it was answering.")
+    page.switch_to.window(page.window_handles[-1])
+    page.until(lambda: "Waiting for its turn" in body(page))
+    everything = ["Hello.", f"{WORDS} the end.", "While it was answering."]
+    page.until(lambda: page.texts(".entry.assistant .body") == everything)
+    page.switch_to.window(first)
+    page.until(lambda: page.texts(".entry.assistant .body") == everything)
 
 
 def test_what_is_refused_can_be_sent_again(site: Server, page: Browser) -> None:
