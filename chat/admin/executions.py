@@ -88,9 +88,9 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
 
     @shown("asked", ordering="message", header=True)
     def run(self, run: Execution) -> list[str]:
-        """What was asked; below it the agent and its version, the wire and what started it."""
+        """What was asked; below it the agent and its version, the wire, what started it, and why it failed."""
         agent = f"{run.agent_name} v{run.agent_version}" if run.agent_version else run.agent_name
-        return [facts.excerpt(run.message, 70) or facts.UNKNOWN, " · ".join(filter(None, (agent, run.wire, run.trigger)))]
+        return [facts.excerpt(run.message, 70) or facts.UNKNOWN, " · ".join(filter(None, (agent, run.wire, run.trigger, run.error_code)))]
 
     @shown("tokens in → out", ordering="output_tokens")
     def token_count(self, run: Execution) -> str:

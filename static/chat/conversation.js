@@ -35,7 +35,7 @@ export class Conversation {
 
     #blank(agent, id) {
         clearTimeout(this.#timer);
-        Object.assign(this, { agent, id, title: "", more: false, tree: new Tree(), pending: [], answers: new Map(), questions: new Map() });
+        Object.assign(this, { agent, id, exists: !id, title: "", more: false, tree: new Tree(), pending: [], answers: new Map(), questions: new Map() });
         this.#cursor = { executionId: null, seq: 0 };
         this.pinned = true;
         this.list.replaceChildren();
@@ -70,6 +70,7 @@ export class Conversation {
         const { id } = this;
         const { session, messages, more } = await this.#page();
         if (id !== this.id) return;
+        this.exists = true;
         if (!this.tree.take(messages)) this.more = more;
         this.pending = this.pending.filter((one) => !this.#arrived(one));
         this.title = session.title;
@@ -136,7 +137,7 @@ export class Conversation {
 
     // Watches the conversation; of the run that was heard last only what is new is told (WS-72).
     attach() {
-        if (!this.id) return;
+        if (!this.id || !this.exists) return; // an address may lead nowhere
         const { executionId, seq } = this.#cursor;
         const known = executionId && this.answers.get(executionId)?.isLive ? { execution_id: executionId, after: seq } : {};
         this.page.socket.send({ type: "attach", thread_id: this.id, ...known });
