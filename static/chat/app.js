@@ -2,17 +2,18 @@
 
 import * as api from "./api.js";
 import { made } from "../shared/dom.js";
+import * as acts from "./acts.js";
 import { Announcer } from "./announcer.js";
-import { copy } from "../shared/clipboard.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { ask, shut, toggle } from "./dialogs.js";
+import { shut, toggle } from "./dialogs.js";
+import { Picker } from "./picker.js";
 import { Sidebar } from "./sidebar.js";
 import { Socket } from "./socket.js";
 
 const byId = (id) => document.getElementById(id);
-const [message, welcome, heading, connection, notice, drawer, sidebarElement, shade, picker] = [
-    "message", "welcome", "heading", "connection", "notice", "drawer", "sidebar", "shade", "picker",
+const [message, welcome, heading, connection, notice, drawer, sidebarElement, shade] = [
+    "message", "welcome", "heading", "connection", "notice", "drawer", "sidebar", "shade",
 ].map(byId);
 const STATES = {
     offline: "You are offline. What you write is sent when the connection is back.",
@@ -79,6 +80,8 @@ const sidebar = new Sidebar(byId("sessions"), byId("search"), {
     },
 });
 
+const picker = new Picker({ dialog: byId("picker"), search: byId("picker-search"), list: byId("agents") }, (agent) => fresh(agent.name));
+
 async function start() {
     try {
         agents = await api.call("GET", "/api/agents");
@@ -90,8 +93,8 @@ async function start() {
     if (!agents.length) return trouble("There is no agent that you may use yet. Ask an administrator.");
     sidebar.agents = agents;
     socket.connect();
-    await arrive();
     listed({ name: null, tell: false });
+    await arrive();
     return undefined;
 }
 
@@ -233,130 +236,45 @@ async function entitle() {
 
 // One conversation
 
-function session() {
-    return row ?? { id: conversation.id, agent_name: conversation.agent.name, title: conversation.title };
-}
-
-const path = ({ agent_name: agent, id }, rest = "") => `/api/agents/${agent}/chat/sessions/${id}${rest}`;
 const ACTS = {
     rename: async (wanted) => {
-        const title = await ask({
-            heading: "Rename this conversation", field: "Title", given: wanted.title, confirm: "Rename",
-            act: (text) => api.call("PATCH", path(wanted), { title: text.trim() }),
-        });
+        const title = await acts.rename(wanted);
         if (title === null) return;
-        if (wanted.id === conversation.id) conversation.title = title.trim();
+        if (wanted.id === conversation.id) conversation.title = title;
         refresh();
         listed({ name: wanted.agent_name });
     },
     delete: async (wanted) => {
-        const sure = await ask({
-            heading: "Delete this conversation?", about: `“${wanted.title || "New conversation"}” will be gone for good.`, confirm: "Delete", bad: true,
-            act: () => api.call("DELETE", path(wanted)),
-        });
-        if (!sure) return;
+        if (!(await acts.remove(wanted))) return;
         if (wanted.id === conversation.id) await fresh();
         listed({ name: wanted.agent_name });
     },
-    md: (wanted) => download(wanted, "md"),
-    json: (wanted) => download(wanted, "json"),
+    md: (wanted) => acts.save(wanted, "md").catch(failed),
+    json: (wanted) => acts.save(wanted, "json").catch(failed),
 };
 
-async function download(wanted, format) {
-    try {
-        const response = await api.request("GET", path(wanted, `/export?format=${format}`));
-        const link = document.createElement("a");
-        link.href = URL.createObjectURL(await response.blob());
-        link.download = `${(wanted.title || "conversation").replace(/[^\p{L}\p{N} _-]+/gu, "").trim().slice(0, 60) || "conversation"}.${format}`;
-        link.click();
-        setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    } catch (error) {
-        warn(error.message);
-    }
+function session() {
+    return row ?? { id: conversation.id, agent_name: conversation.agent.name, title: conversation.title };
 }
 
 async function rate(node, rating) {
-    const { agent } = conversation;
-    const give = async (comment) => {
-        await api.call("PUT", `/api/agents/${agent.name}/chat/messages/${node.id}/feedback`, { rating, ...(comment && { comment }) });
-        conversation.rated(node.id, rating, comment ?? null);
-    };
     try {
-        if (rating === -1) {
-            await give(node.comment);
-            await ask({ heading: "What was wrong?", field: "Comment", given: node.comment ?? "", lines: 3, most: 2000, confirm: "Send", cancel: "Not now", act: give });
-        } else {
-            await give(rating ? node.comment : null);
-        }
+        await acts.rate(conversation.agent, node, rating, (comment) => conversation.rated(node.id, rating, comment));
         say(rating ? "Thank you." : "Your rating was taken back.");
     } catch (error) {
-        warn(error.message);
+        failed(error);
     }
 }
 
-async function share() {
-    const { agent } = conversation;
-    let link = null;
-    const named = await ask({
-        heading: `Share ${agent.display_name}`,
-        about: "Makes a public link: whoever has it can chat with this agent, without signing in. They do not see your conversations.",
-        field: "Name of the link (optional)", most: 100, confirm: "Create link",
-        act: async (name) => { link = await newLink(agent, name.trim()); },
-    });
-    if (named === null) return;
-    await ask({ heading: "The link is ready", field: "Address", given: link.url, lines: 2, most: 2000, confirm: "Copy", cancel: "Close", act: (url) => copy(url, null) });
-}
-
-// A link that works: those of agents that are not shareable are dead from the beginning.
-async function newLink(agent, name) {
-    const links = `/api/agents/${agent.name}/public-links`;
-    const link = await api.call("POST", links, { name: name || null });
-    const { valid } = await (await fetch(`/api/public/link/${link.token}`, { credentials: "omit" })).json();
-    if (valid) return link;
-    await api.call("DELETE", `${links}/${link.id}`);
-    throw new Error("This agent may not be shared. Allow public links in its settings first.");
-}
-
-// Choosing an agent
-
-function showPicker() {
-    const search = byId("picker-search");
-    const draw = () => {
-        const words = search.value.trim().toLowerCase();
-        const found = agents.filter(({ name, display_name: shown, description }) => `${name} ${shown} ${description}`.toLowerCase().includes(words));
-        byId("agents").replaceChildren(...found.map(choice));
-    };
-    search.value = "";
-    search.hidden = agents.length < 6;
-    search.oninput = draw;
-    search.onkeydown = (event) => { if (event.key === "Enter") byId("agents").querySelector("button")?.click(); };
-    draw();
-    picker.showModal();
-}
-
-function choice(agent) {
-    const item = made("li");
-    const pick = made("button", "choice");
-    pick.type = "button";
-    const picture = made("span", "avatar", agent.avatar || agent.display_name.charAt(0).toUpperCase());
-    picture.setAttribute("aria-hidden", "true");
-    const about = made("span", "about");
-    about.append(made("span", "name", agent.display_name), made("span", "note", agent.status === "running" ? agent.description : "Stopped"));
-    pick.append(picture, about);
-    if (agent.name === conversation.agent.name) pick.setAttribute("aria-current", "true");
-    pick.addEventListener("click", () => {
-        picker.close();
-        fresh(agent.name);
-    });
-    item.append(pick);
-    return item;
+function failed(error) {
+    warn(error.message);
 }
 
 // Buttons and keys
 
 byId("new").addEventListener("click", () => fresh());
-byId("agent").addEventListener("click", showPicker);
-byId("share").addEventListener("click", share);
+byId("agent").addEventListener("click", () => picker.show(agents, conversation.agent));
+byId("share").addEventListener("click", () => acts.share(conversation.agent));
 byId("earlier").addEventListener("click", () => conversation.earlier());
 byId("latest").addEventListener("click", () => {
     conversation.follow(true);
@@ -375,7 +293,6 @@ byId("more-menu").addEventListener("click", (event) => {
     row = null;
     ACTS[act](wanted);
 });
-picker.addEventListener("click", (event) => { if (event.target === picker) picker.close(); });
 
 for (const choose of document.querySelectorAll("[data-theme-choice]")) choose.addEventListener("click", () => theme(choose.dataset.themeChoice));
 

@@ -106,7 +106,7 @@ def test_an_answer_streams_and_is_stored_as_sanitised_html(page: Browser) -> Non
     page.refresh()
     ready(page)
     assert answered(page, 1).endswith("x = 1")
-    assert page.texts("#sessions a .name")[0].startswith("/demo delay 20")
+    page.until(lambda: page.texts("#sessions a .name")[:1] and page.texts("#sessions a .name")[0].startswith("/demo delay 20"))
 
 
 def test_stop_ends_the_answer_also_after_a_reload(page: Browser) -> None:
