@@ -10,7 +10,11 @@ export class Picker {
         Object.assign(this, { dialog, search, list, pick });
         dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
         search.addEventListener("input", () => this.#draw());
-        search.addEventListener("keydown", (event) => { if (event.key === "Enter") list.querySelector("button")?.click(); });
+        search.addEventListener("keydown", (event) => {
+            if (event.key !== "Enter" || event.isComposing) return;
+            event.preventDefault(); // or it would press what has the focus once the dialog is closed
+            list.querySelector("button")?.click();
+        });
     }
 
     show(agents, current) {

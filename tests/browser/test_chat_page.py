@@ -447,6 +447,13 @@ def test_on_a_phone_the_list_is_a_drawer(page: Browser) -> None:
     assert page.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
 
 
+def test_an_agent_is_found_and_chosen_by_keyboard(page: Browser) -> None:
+    page.the("#agent").send_keys(Keys.ENTER)
+    page.switch_to.active_element.send_keys("page-care", Keys.ENTER)
+    page.until(lambda: page.the("#agent .name").text == "page-careful")
+    assert not page.the("#picker").is_displayed()
+
+
 def test_light_and_dark_can_be_chosen(page: Browser) -> None:
     def colour() -> str:
         return str(page.execute_script("return getComputedStyle(document.documentElement).backgroundColor"))
