@@ -90,7 +90,7 @@ async function start() {
         return trouble(error.message);
     }
     connection.hidden = true;
-    if (!agents.length) return trouble("There is no agent that you may use yet. Ask an administrator.");
+    if (!agents.length) return alone();
     sidebar.agents = agents;
     socket.connect();
     listed({ name: null, tell: false });
@@ -101,6 +101,16 @@ async function start() {
 function trouble(sentence) {
     connection.textContent = sentence;
     connection.hidden = false;
+}
+
+// No agent is open to this person.
+function alone() {
+    for (const element of [byId("new"), byId("search").parentElement, byId("agent"), byId("composer")]) element.hidden = true;
+    welcome.hidden = false;
+    welcome.querySelector(".avatar").hidden = true;
+    welcome.querySelector("h1").textContent = "There is no agent for you yet";
+    const admin = document.querySelector("#me-menu .admin")?.cloneNode(true);
+    welcome.querySelector(".about").replaceChildren(admin ? "Make one and publish it: " : "Ask an administrator to open one to you.", admin ?? "");
 }
 
 // What the address names.
@@ -348,7 +358,7 @@ addEventListener("keydown", (event) => {
         byId("search").focus();
     } else if (command && event.shiftKey && event.key.toLowerCase() === "o") {
         event.preventDefault();
-        fresh();
+        if (conversation.agent) fresh();
     } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
         escaped(event);
     }
