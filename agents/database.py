@@ -1,9 +1,10 @@
 """Where synchronous database work meets the event loop: a few threads, each with a connection of its own that it keeps."""
 
 import asyncio
+import select
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
 
@@ -20,6 +21,18 @@ async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def guarded(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs `work` on this thread's connection, which is closed first if it is broken or too old."""
+    connection: Any
     for connection in connections.all(initialized_only=True):
         connection.close_if_unusable_or_obsolete()
+        if connection.health_check_enabled and not connection.health_check_done:
+            connection.health_check_done = _is_silent(connection)
     return work(*args, **kwargs)
+
+
+def _is_silent(connection: Any) -> bool:
+    """A server that ended, or ended the connection, has said so: this costs no round trip. Django asks in doubt."""
+    if connection.connection is None or connection.vendor != "postgresql":
+        return False
+    socket = select.poll()
+    socket.register(connection.connection.fileno(), select.POLLIN)
+    return not socket.poll(0)

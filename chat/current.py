@@ -36,7 +36,7 @@ def move(session: SessionRef) -> bool:
     if pointer is None:
         return True
     if pointer.named:
-        return _stands_at(session) or sql.insert(CurrentSession, _COLUMNS, [_row(session)], _NAMED) == 1
+        return _stands_at(session) or sql.insert(CurrentSession, _COLUMNS, [_row(session)], _NAMED).count == 1
     if pointer.fresh:
         return _begin_anew(session)
     return _stands_at(session) if pointer.seen == session.id else _replace(session, pointer.seen)
@@ -59,9 +59,9 @@ def _stand(session: SessionRef) -> UUID | None:
 
 def _replace(session: SessionRef, seen: UUID | None) -> bool:
     if seen is None:
-        return sql.insert(CurrentSession, _COLUMNS, [_row(session)], "ON CONFLICT DO NOTHING") == 1
+        return sql.insert(CurrentSession, _COLUMNS, [_row(session)], "ON CONFLICT DO NOTHING").count == 1
     where, columns = "owner_id = %s AND agent_id = %s AND session_id = %s", ("session", "owner", "agent", "session")
-    return sql.update(CurrentSession, ["session"], where, columns, [(session.id, session.owner_id, session.agent_id, seen)]) == 1
+    return sql.update(CurrentSession, ["session"], where, columns, [(session.id, session.owner_id, session.agent_id, seen)]).count == 1
 
 
 def _begin_anew(session: SessionRef) -> bool:

@@ -126,8 +126,9 @@ class Finish:
 
 def begin(jobs: Sequence[Job]) -> None:
     """Writes what is missing of session, user message and execution for every member whose catalog is current."""
-    counter = catalog_counter()
+    asked = _ask_counter()  # one round trip for both
     states = _sessions([job.value.request.session for job in jobs])
+    counter = _counter(asked)
     writable: list[tuple[Begin, int]] = []
     for job in jobs:
         job.result = _admit(job.value, counter, states, enters=not job.value.queued)
@@ -139,8 +140,15 @@ def begin(jobs: Sequence[Job]) -> None:
 
 def catalog_counter() -> int:
     """The catalog as it stands in the database (agents.directory)."""
-    rows = sql.select(CatalogVersion, ("counter",), "id = 1")
-    return int(rows[0][0]) if rows else 0
+    return _counter(_ask_counter())
+
+
+def _ask_counter() -> sql.Answer:
+    return sql.ask(CatalogVersion, ("counter",), "id = 1")
+
+
+def _counter(answer: sql.Answer) -> int:
+    return int(answer.rows[0][0]) if answer.rows else 0
 
 
 def _sessions(refs: Sequence[SessionRef | None], *, begun: bool = False) -> dict[UUID, tuple[Any, ...]]:
@@ -148,9 +156,8 @@ def _sessions(refs: Sequence[SessionRef | None], *, begun: bool = False) -> dict
     ids = [ref.id for ref in refs if ref is not None and (begun or not ref.is_new)]
     if not ids:
         return {}
-    where = f"id IN ({', '.join(['%s'] * len(ids))})"
     columns = ("id", "version", _NEXT_PLACE, "message_count", "paused_execution_id", "status")
-    return {row[0]: row for row in sql.select(ChatSession, columns, where, sql.adapted_ids(ids))}
+    return {row[0]: row for row in sql.select(ChatSession, columns, *sql.among("id", ids))}
 
 
 _NEXT_PLACE = f"""(COALESCE(
@@ -267,7 +274,7 @@ def _insert_session(value: Begin, session: SessionRef) -> bool:
         session.id, session.namespace, session.name, session.agent_id, session.agent_name, session.owner_id, session.wire,
         _title(value.request), "active", 0, len(seeds), len(seeds), 0, 0, None, 0, now, now,
     )  # fmt: skip
-    if sql.insert(ChatSession, _SESSION, [row], "ON CONFLICT DO NOTHING") != 1:
+    if sql.insert(ChatSession, _SESSION, [row], "ON CONFLICT DO NOTHING").count != 1:
         return False
     _insert_seeds(value, 0)
     return True
@@ -360,7 +367,7 @@ def promote(jobs: Sequence[Job]) -> None:
             continue
         version, lease = value.request.agent.version, datetime.now(UTC) + LEASE
         row = (job.value.started_at, lease, version, value.execution_id, value.process, value.attempt)
-        if not sql.update(Execution, _PROMOTED, _PROMOTABLE, _PROMOTED_COLUMNS, [row]):
+        if not sql.update(Execution, _PROMOTED, _PROMOTABLE, _PROMOTED_COLUMNS, [row]).count:
             job.result.missing = True
             continue
         sql.update(Message, ["position"], "id = %s", ("position", "id"), [(job.result.position, value.message_id)])
@@ -383,9 +390,11 @@ def finish(jobs: Sequence[Job]) -> None:
     values: list[Finish] = [job.value for job in jobs]
     fresh = [_whole_row(value) for value in values if not value.stored]
     stored = values
-    if sql.insert(Execution, _EXECUTION, fresh, "ON CONFLICT DO NOTHING") == len(fresh):
+    if sql.insert(Execution, _EXECUTION, fresh, "ON CONFLICT DO NOTHING").count == len(fresh):
         stored = [value for value in values if value.stored]
-    ended = sql.update(Execution, _END, f"id = %s AND attempt_number = %s AND {_OPEN}", _END_COLUMNS, [_end_row(value) for value in stored])
+    ended = sql.update(
+        Execution, _END, f"id = %s AND attempt_number = %s AND {_OPEN}", _END_COLUMNS, [_end_row(value) for value in stored]
+    ).count
     if ended != len(stored):
         lost = _not_ended_by_us(stored)
         for job in jobs:
@@ -418,9 +427,8 @@ def _end_row(value: Finish) -> tuple[Any, ...]:
 def _not_ended_by_us(values: Sequence[Finish]) -> set[UUID]:
     """Those that somebody else had ended, or taken up anew (AG-32): their row does not carry what we just wrote."""
     ids = [value.begin.execution_id for value in values]
-    where = f"id IN ({', '.join(['%s'] * len(ids))})"
     columns = ("id", "status", "last_seq", "error_code", "attempt_number")
-    rows = {row[0]: row for row in sql.select(Execution, columns, where, sql.adapted_ids(ids))}
+    rows = {row[0]: row for row in sql.select(Execution, columns, *sql.among("id", ids))}
     ours = {value.begin.execution_id: (value.status, value.last_seq, value.error_code, value.begin.attempt) for value in values}
     return {id_ for id_ in ids if id_ not in rows or rows[id_][1:] != ours[id_]}
 
@@ -458,7 +466,7 @@ def _reopened(value: Finish) -> bool:
     """The message of a turn that went on after a pause takes what came since; False when it had said nothing before."""
     columns = ("parts", "text", "status", "incomplete")
     row = (value.parts, value.text, _assistant_status(value), value.incomplete, value.assistant_id)
-    return sql.update(Message, columns, "id = %s", (*columns, "id"), [row]) == 1
+    return sql.update(Message, columns, "id = %s", (*columns, "id"), [row]).count == 1
 
 
 def _give_place(value: Finish) -> None:

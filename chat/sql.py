@@ -5,37 +5,65 @@ Values are adapted to the database by the field's type; tables and columns come 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
-from functools import cache
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
-import orjson
 from django.db import connection
-from django.db.models import DateTimeField, DecimalField, ForeignKey, JSONField, Model, UUIDField
+from django.db import transaction as django
+from django.db.models import Model
 
-Adapt = Callable[[Any], Any]
+from chat import sqltext
+from chat.sqlpipe import Pipe, pipe_of
+from chat.sqltext import Rows
+
 MAX_ROWS = 100
 """Rows of one statement: SQLite takes 32 766 parameters."""
 
 
-def insert(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]], suffix: str = "") -> int:
-    """INSERT of `rows` (values in the order of the field names `columns`); returns the number of rows written."""
-    return sum(_run(_insert, (model, tuple(columns), suffix), some) for some in _portions(rows))
+class Answer(Protocol):
+    """What a statement came to. Looking at it may be what sends the statement to the database."""
+
+    @property
+    def count(self) -> int:
+        """Rows that were written."""
+
+    @property
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Rows that were read."""
 
 
-def update(model: type[Model], assign: Sequence[str], where: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+def insert(model: type[Model], columns: Sequence[str], rows: Rows, suffix: str = "") -> Answer:
+    """INSERT of `rows` (values in the order of the field names `columns`)."""
+    if not rows:
+        return _Done()
+    if _is_postgres():
+        return _send(sqltext.insert_json(model, tuple(columns), suffix), [sqltext.json_of(columns, rows)])
+    return _run(sqltext.insert_values, (model, tuple(columns), suffix), model, columns, rows)
+
+
+def update(model: type[Model], assign: Sequence[str], where: str, columns: Sequence[str], rows: Rows) -> Answer:
     """UPDATE for each of `rows`. `assign`: `name` or `name = <SQL with one %s or none>`; `columns` names every %s's field in order.
 
-    A row of the table must not be meant by two of `rows`. Returns the number of rows changed.
+    A row of the table must not be meant by two of `rows`.
     """
-    return sum(_run(_update, (model, tuple(assign), where, tuple(columns)), some) for some in _portions(rows))
+    if not rows:
+        return _Done()
+    shape = (model, tuple(assign), where, tuple(columns))
+    if _is_postgres():
+        return _send(sqltext.update_json(*shape), [sqltext.json_of(columns, rows)])
+    return _run(sqltext.update_values, shape, model, columns, rows)
 
 
-def _portions(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """One statement takes many rows: each statement costs two changes of threads, which is more than its work."""
-    for start in range(0, len(rows), MAX_ROWS):
-        yield rows[start : start + MAX_ROWS]
+def ask(model: type[Model], columns: Sequence[str], where: str, parameters: Sequence[Any] = ()) -> Answer:
+    """Rows as tuples, like select(); of several questions, whoever looks at the first answer has sent all."""
+    sql, converters = sqltext.select(model, tuple(columns), where), sqltext.converters(connection.vendor, model, tuple(columns))
+    if _is_postgres():
+        return _Converted(_send(sqltext.dollars(sql), [sqltext.text_of(value) for value in parameters]), converters)
+    with _cursor() as cursor:
+        cursor.execute(sql.replace("%s", "?"), parameters)
+        return _Converted(_Done(rows=cursor.fetchall()), converters)
 
 
 def select(model: type[Model], columns: Sequence[str], where: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -43,32 +71,107 @@ def select(model: type[Model], columns: Sequence[str], where: str, parameters: S
 
     `columns`: names of fields, or SQL in brackets.
     """
-    sql, converters = _select(connection.vendor, model, tuple(columns), where)
-    with _cursor() as cursor:
-        cursor.execute(sql, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    if not converters:
-        return rows
-    return [_converted(row, converters) for row in rows]
+    return ask(model, columns, where, parameters).rows
+
+
+def among(column: str, ids: Sequence[UUID]) -> tuple[str, list[Any]]:
+    """`column` is one of `ids`, as a condition and its parameters."""
+    if _is_postgres():
+        return f"{column} = ANY(%s)", ["{" + ",".join(map(str, ids)) + "}"]
+    return f"{column} IN ({', '.join(['%s'] * len(ids))})", adapted_ids(ids)
 
 
 def adapted_ids(ids: Iterable[UUID]) -> list[Any]:
     """UUIDs as this database takes them in a parameter."""
-    return [value.hex for value in ids] if connection.vendor == "sqlite" else list(ids)
+    return list(ids) if _is_postgres() else [value.hex for value in ids]
 
 
 def adapted_time(moment: datetime) -> Any:
     """A time as this database takes it in a parameter."""
-    return _naive(moment) if connection.vendor == "sqlite" else moment
+    return moment if _is_postgres() else sqltext.naive(moment)
 
 
-def _run(build: Callable[..., tuple[str, list[Adapt | None]]], key: tuple[Any, ...], rows: Sequence[Sequence[Any]]) -> int:
-    """Runs the statement for all rows on the driver's own cursor: Django's wrappers cost more than SQLite's work."""
-    sql, adapters = build(connection.vendor, len(rows), *key)
-    values = [value if adapt is None or value is None else adapt(value) for row in rows for adapt, value in zip(adapters, row, strict=True)]
+@contextmanager
+def transaction() -> Iterator[None]:
+    """For the store: all of it or nothing. On PostgreSQL in as few round trips as answers are looked at, and one."""
+    if not _is_postgres():
+        with django.atomic():
+            yield
+        return
+    with connection.wrap_database_errors:
+        _pipe().find_by_keys()
+    with django.atomic(), connection.execute_wrapper(_after_ours), connection.wrap_database_errors, _pipe().transaction():
+        yield
+
+
+def _after_ours(execute: Callable[..., Any], *call: Any) -> Any:
+    """A statement of the ORM in the same transaction comes after those of ours that wait."""
+    _pipe().empty()
+    return execute(*call)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    count: int = 0
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Converted:
+    """The answer, in Python's values."""
+
+    answer: Answer
+    converters: Sequence[tuple[int, sqltext.Adapt]]
+
+    @property
+    def count(self) -> int:
+        return self.answer.count
+
+    @property
+    def rows(self) -> list[tuple[Any, ...]]:
+        rows = self.answer.rows
+        return [_converted(row, self.converters) for row in rows] if self.converters else rows
+
+
+def _converted(row: tuple[Any, ...], converters: Sequence[tuple[int, sqltext.Adapt]]) -> tuple[Any, ...]:
+    values = list(row)
+    for index, convert in converters:
+        if values[index] is not None:
+            values[index] = convert(values[index])
+    return tuple(values)
+
+
+def _is_postgres() -> bool:
+    return connection.vendor == "postgresql"
+
+
+def _pipe() -> Pipe:
+    connection.ensure_connection()
+    return pipe_of(connection.connection)
+
+
+def _send(sql: bytes, values: Sequence[bytes | None]) -> Answer:
+    with connection.wrap_database_errors:
+        return _pipe().send(sql, values)
+
+
+def _run(build: Callable[..., str], shape: tuple[Any, ...], model: type[Model], columns: Sequence[str], rows: Rows) -> Answer:
+    """Runs the statement for all rows on SQLite's own cursor: Django's wrappers cost more than SQLite's work.
+
+    One statement takes many rows: each statement costs two changes of threads, which is more than its work.
+    """
+    adapters, count = sqltext.adapters(model, tuple(columns)), 0
     with _cursor() as cursor:
-        cursor.execute(sql, values)
-        return int(cursor.rowcount)
+        for start in range(0, len(rows), MAX_ROWS):
+            some = rows[start : start + MAX_ROWS]
+            values = [
+                value if adapt is None or value is None else adapt(value)
+                for row in some
+                for adapt, value in zip(adapters, row, strict=True)
+            ]
+            cursor.execute(build(len(some), *shape), values)
+            count += cursor.rowcount
+    return _Done(count)
 
 
 @contextmanager
@@ -77,133 +180,3 @@ def _cursor() -> Iterator[Any]:
     connection.ensure_connection()
     with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
         yield cursor
-
-
-@cache
-def _insert(vendor: str, count: int, model: type[Model], columns: tuple[str, ...], suffix: str) -> tuple[str, list[Adapt | None]]:
-    names = ", ".join(_column(model, name) for name in columns)
-    marks = ", ".join(_mark(vendor, model, name) for name in columns)
-    rows = ", ".join([f"({marks})"] * count)
-    sql = f"INSERT INTO {model._meta.db_table} ({names}) VALUES {rows} {suffix}"  # noqa: S608 - names come from the model
-    return _dialect(vendor, sql), [_adapter(vendor, model, name) for name in columns]
-
-
-@cache
-def _update(
-    vendor: str, count: int, model: type[Model], assign: tuple[str, ...], where: str, columns: tuple[str, ...]
-) -> tuple[str, list[Adapt | None]]:
-    """Of one row plainly; of several by joining the table with a list of values, in whose first row PostgreSQL needs the types."""
-    parts = [part if "=" in part else f"{_column(model, part)} = %s" for part in assign]
-    sql = f"UPDATE {model._meta.db_table} SET {', '.join(parts)}"  # noqa: S608 - names come from the model
-    marks = [_mark(vendor, model, name) for name in columns]
-    if count == 1:
-        sql = _numbered(f"{sql} WHERE {where}", marks)
-    else:
-        typed = ", ".join(_typed(vendor, model, name) for name in columns)
-        more = f", ({', '.join(marks)})" * (count - 1)
-        joined = _numbered(
-            f"{sql} FROM (VALUES ({{typed}}){{more}}) AS new WHERE {where}", [f"new.column{n}" for n in range(1, len(marks) + 1)]
-        )
-        sql = joined.replace("{typed}", typed).replace("{more}", more)
-    return _dialect(vendor, sql), [_adapter(vendor, model, name) for name in columns]
-
-
-def _numbered(sql: str, marks: Sequence[str]) -> str:
-    """The n-th %s of `sql` becomes the n-th mark."""
-    pieces = sql.split("%s")
-    return "".join(piece + mark for piece, mark in zip(pieces, (*marks, ""), strict=True))
-
-
-def _typed(vendor: str, model: type[Model], name: str) -> str:
-    return f"%s::{_field(model, name).db_type(connection)}" if vendor == "postgresql" else "%s"
-
-
-@cache
-def _select(vendor: str, model: type[Model], columns: tuple[str, ...], where: str) -> tuple[str, list[tuple[int, Adapt]]]:
-    names = ", ".join(_column(model, name) for name in columns)
-    sql = f"SELECT {names} FROM {model._meta.db_table} WHERE {where}"  # noqa: S608 - names come from the model
-    found = [(index, _converter(vendor, model, name)) for index, name in enumerate(columns)]
-    return _dialect(vendor, sql), [(index, convert) for index, convert in found if convert is not None]
-
-
-def _dialect(vendor: str, sql: str) -> str:
-    return sql.replace("%s", "?") if vendor == "sqlite" else sql
-
-
-def _converted(row: tuple[Any, ...], converters: Sequence[tuple[int, Adapt]]) -> tuple[Any, ...]:
-    values = list(row)
-    for index, convert in converters:
-        if values[index] is not None:
-            values[index] = convert(values[index])
-    return tuple(values)
-
-
-def _field(model: type[Model], name: str) -> Any:
-    field = model._meta.get_field(name)
-    return field.target_field if isinstance(field, ForeignKey) else field
-
-
-def _column(model: type[Model], name: str) -> str:
-    return name if name.startswith("(") else str(model._meta.get_field(name).column)  # type: ignore[union-attr]  # concrete fields only
-
-
-def _mark(vendor: str, model: type[Model], name: str) -> str:
-    return "%s::jsonb" if vendor == "postgresql" and isinstance(_field(model, name), JSONField) else "%s"
-
-
-def _adapter(vendor: str, model: type[Model], name: str) -> Adapt | None:
-    field = _field(model, name)
-    if isinstance(field, JSONField):
-        return _json
-    if vendor != "sqlite":
-        return None
-    if isinstance(field, DecimalField):
-        return float
-    if isinstance(field, UUIDField):
-        return _hex
-    return _naive if isinstance(field, DateTimeField) else None
-
-
-def _converter(vendor: str, model: type[Model], name: str) -> Adapt | None:
-    if name.startswith("("):
-        return None
-    field = _field(model, name)
-    if isinstance(field, JSONField):
-        return orjson.loads
-    if vendor != "sqlite":
-        return None
-    if isinstance(field, UUIDField):
-        return UUID
-    return _aware if isinstance(field, DateTimeField) else None
-
-
-def _json(value: Any) -> str:
-    text = orjson.dumps(value, default=_plain).decode()
-    return text if "\\u0000" not in text else orjson.dumps(_without_nul(orjson.loads(text))).decode()
-
-
-def _without_nul(value: Any) -> Any:
-    """PostgreSQL's jsonb refuses the character U+0000, which models and tools may produce."""
-    if isinstance(value, str):
-        return value.replace("\0", "")
-    if isinstance(value, dict):
-        return {_without_nul(name): _without_nul(member) for name, member in value.items()}
-    return [_without_nul(element) for element in value] if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, frozenset | set):
-        return sorted(value)
-    return dict(value)
-
-
-def _hex(value: UUID) -> str:
-    return value.hex
-
-
-def _naive(value: datetime) -> str:
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
-
-
-def _aware(value: Any) -> datetime:
-    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value.replace(tzinfo=UTC)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from agents.database import guarded, run
+from chat import sql
 from chat.errors import TurnError
 
 logger = logging.getLogger("switchboard.store")
@@ -135,7 +136,7 @@ def _write_group(jobs: Sequence[Job]) -> None:
     kinds: dict[Callable[[Sequence[Job]], None], list[Job]] = {}
     for job in jobs:
         kinds.setdefault(job.kind, []).append(job)
-    with transaction.atomic():
+    with sql.transaction():
         for kind, members in kinds.items():
             kind(members)
 

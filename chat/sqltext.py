@@ -1,0 +1,185 @@
+"""The texts of chat.sql's statements, built once from the models, and how values go in and come out; a dialect for each database.
+
+SQLite is given values one by one, in statements of as many rows as there are. PostgreSQL is given the rows of a statement as one JSON
+parameter, so that one prepared statement does for any number of rows.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import connection
+from django.db.models import DateTimeField, DecimalField, ForeignKey, JSONField, Model, UUIDField
+
+Adapt = Callable[[Any], Any]
+Rows = Sequence[Sequence[Any]]
+
+
+@cache
+def insert_values(rows: int, model: type[Model], columns: tuple[str, ...], suffix: str) -> str:
+    """For SQLite."""
+    marks = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {_table(model)} ({_names(model, columns)}) VALUES {', '.join([marks] * rows)} {suffix}"  # noqa: S608 - of the model
+
+
+@cache
+def insert_json(model: type[Model], columns: tuple[str, ...], suffix: str) -> bytes:
+    """For PostgreSQL."""
+    sql = f"INSERT INTO {_table(model)} ({_names(model, columns)}) SELECT new.* FROM {_records(model, columns)} {suffix}"  # noqa: S608 - of the model
+    return sql.encode()
+
+
+@cache
+def update_values(rows: int, model: type[Model], assign: tuple[str, ...], where: str, columns: tuple[str, ...]) -> str:
+    """For SQLite: of one row plainly; of several by joining the table with a list of values."""
+    sql = _set(model, assign)
+    if rows == 1:
+        return f"{sql} WHERE {where}".replace("%s", "?")
+    marks = f"({', '.join('?' * len(columns))})"
+    joined = _numbered(f"{sql} FROM (VALUES {{rows}}) AS new WHERE {where}", [f"new.column{n + 1}" for n in range(len(columns))])
+    return joined.replace("{rows}", ", ".join([marks] * rows))
+
+
+@cache
+def update_json(model: type[Model], assign: tuple[str, ...], where: str, columns: tuple[str, ...]) -> bytes:
+    """For PostgreSQL."""
+    joined = _numbered(f"{_set(model, assign)} FROM {{rows}} WHERE {where}", [f"new.{name}" for name in _keys(columns)])
+    return joined.replace("{rows}", _records(model, columns)).encode()
+
+
+@cache
+def select(model: type[Model], columns: tuple[str, ...], where: str) -> str:
+    """With a %s for each parameter; `columns`: names of fields, or SQL in brackets."""
+    return f"SELECT {_names(model, columns)} FROM {_table(model)} WHERE {where}"  # noqa: S608 - of the model
+
+
+@cache
+def dollars(sql: str) -> bytes:
+    """The same with $1, $2 …, as PostgreSQL itself wants it."""
+    return _numbered(sql, [f"${n + 1}" for n in range(sql.count("%s"))]).encode()
+
+
+def json_of(columns: Sequence[str], rows: Rows) -> bytes:
+    """The parameter of insert_json and update_json. PostgreSQL's texts refuse the character U+0000, which models and tools may produce."""
+    keys = _keys(columns)
+    made = [dict(zip(keys, row, strict=True)) for row in rows]
+    text = orjson.dumps(made, default=_plain)
+    return text if b"\\u0000" not in text else orjson.dumps(_without_nul(orjson.loads(text)))
+
+
+def text_of(value: Any) -> bytes | None:
+    """A parameter of a SELECT for PostgreSQL."""
+    if value is None:
+        return None
+    return value.isoformat().encode() if isinstance(value, datetime) else str(value).encode()
+
+
+@cache
+def adapters(model: type[Model], columns: tuple[str, ...]) -> list[Adapt | None]:
+    """How values of these fields are given to SQLite."""
+    return [_adapter(_field(model, name)) for name in columns]
+
+
+@cache
+def converters(vendor: str, model: type[Model], columns: tuple[str, ...]) -> list[tuple[int, Adapt]]:
+    """What is to be done to values that come back, by their places."""
+    found = [(index, _converter(vendor, model, name)) for index, name in enumerate(columns)]
+    return [(index, convert) for index, convert in found if convert is not None]
+
+
+def _table(model: type[Model]) -> str:
+    return model._meta.db_table
+
+
+def _names(model: type[Model], columns: Sequence[str]) -> str:
+    return ", ".join(_column(model, name) for name in columns)
+
+
+def _set(model: type[Model], assign: Sequence[str]) -> str:
+    parts = [part if "=" in part else f"{_column(model, part)} = %s" for part in assign]
+    return f"UPDATE {_table(model)} SET {', '.join(parts)}"  # noqa: S608 - of the model
+
+
+@cache
+def _keys(columns: Sequence[str]) -> list[str]:
+    return [f"c{n + 1}" for n, _ in enumerate(columns)]
+
+
+def _records(model: type[Model], columns: Sequence[str]) -> str:
+    """The rows of the JSON parameter as a table `new`."""
+    typed = ", ".join(f"{key} {_field(model, name).db_type(connection)}" for key, name in zip(_keys(columns), columns, strict=True))
+    return f"json_to_recordset($1) AS new ({typed})"
+
+
+def _numbered(sql: str, marks: Sequence[str]) -> str:
+    """The n-th %s of `sql` becomes the n-th mark."""
+    pieces = sql.split("%s")
+    return "".join(piece + mark for piece, mark in zip(pieces, (*marks, ""), strict=True))
+
+
+def _field(model: type[Model], name: str) -> Any:
+    field = model._meta.get_field(name)
+    return field.target_field if isinstance(field, ForeignKey) else field
+
+
+def _column(model: type[Model], name: str) -> str:
+    return name if name.startswith("(") else str(model._meta.get_field(name).column)  # type: ignore[union-attr]  # concrete fields only
+
+
+def _adapter(field: Any) -> Adapt | None:
+    if isinstance(field, JSONField):
+        return _json
+    if isinstance(field, DecimalField):
+        return float
+    if isinstance(field, UUIDField):
+        return _hex
+    return naive if isinstance(field, DateTimeField) else None
+
+
+def _converter(vendor: str, model: type[Model], name: str) -> Adapt | None:
+    if name.startswith("("):
+        return None
+    field = _field(model, name)
+    if isinstance(field, JSONField):
+        return orjson.loads
+    if vendor != "sqlite":
+        return None
+    if isinstance(field, UUIDField):
+        return UUID
+    return _aware if isinstance(field, DateTimeField) else None
+
+
+def _json(value: Any) -> str:
+    text = orjson.dumps(value, default=_plain).decode()
+    return text if "\\u0000" not in text else orjson.dumps(_without_nul(orjson.loads(text))).decode()
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(member) for name, member in value.items()}
+    return [_without_nul(element) for element in value] if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    return str(value) if isinstance(value, Decimal) else dict(value)
+
+
+def _hex(value: UUID) -> str:
+    return value.hex
+
+
+def naive(value: datetime) -> str:
+    """As SQLite stores times."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+
+
+def _aware(value: Any) -> datetime:
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value.replace(tzinfo=UTC)
