@@ -6,7 +6,8 @@ An entry holds the events of one flush as JSON; its id is `<number of its last e
 import asyncio
 import contextlib
 import logging
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
@@ -14,10 +15,15 @@ from django.conf import settings
 from chat import eventcodec
 from chat.eventlog import ATTEMPT_NUMBERS, Log, registry
 from chat.events import TERMINAL, Gap, TurnEvent
-from chat.redis import client, failures
+from chat.redis import client, failures, shared
+
+if TYPE_CHECKING:
+    from chat.redisline import Command
 
 logger = logging.getLogger("switchboard.events")
 FLUSH_S = 0.025
+SOON_S = 0.005
+"""Between one flush and the next, however urgent: what is urgent in many runs goes together."""
 FULL = 32
 """Events of one execution that are not made to wait for the next flush."""
 AGAIN_S = 0.5
@@ -46,7 +52,7 @@ class Shipper:
         self._urgent = False
 
     def note(self, log: Log) -> None:
-        """`log` has news. Its first event and every 32nd are sent at once, the rest within 25 ms."""
+        """`log` has news. Its first event and every 32nd are sent soon, the rest within 25 ms."""
         self._dirty.add(log)
         waiting = log.last_seq - log.shipped
         if waiting >= FULL or log.shipped == log.base:
@@ -68,12 +74,14 @@ class Shipper:
             self._wake.set()
 
     async def _work(self, wake: asyncio.Event) -> None:
+        flushed_s = 0.0
         while True:
             await wake.wait()
             wake.clear()
-            if not self._urgent:
-                await asyncio.sleep(FLUSH_S)
-            self._urgent = False
+            wait_s = FLUSH_S if not self._urgent else flushed_s + SOON_S - time.monotonic()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            self._urgent, flushed_s = False, time.monotonic()
             if not await self.flush():
                 wake.set()
                 await asyncio.sleep(AGAIN_S)
@@ -91,18 +99,13 @@ class Shipper:
         return not left
 
     async def _send(self, logs: set[Log], bells: list[tuple[str, str]]) -> set[Log]:
-        """One pipeline; returns the logs whose events Redis did not take."""
-        pipeline = client().pipeline(transaction=False)
-        sent: list[tuple[Log, int]] = []
-        for log in logs:
-            name, begun = key(log.execution_id), log.shipped > log.base
-            pipeline.xadd(name, {"e": _news(log)}, id=f"{log.last_seq}-0", nomkstream=begun)
-            pipeline.expire(name, settings.CHAT_RESUME_SECONDS if log.complete else LONGEST_S)
-            sent.append((log, log.last_seq))
-        for channel, text in bells:
-            pipeline.publish(channel, text)
-        answers = await pipeline.execute(raise_on_error=False)
-        return {log for (log, seq), answer in zip(sent, answers[::2], strict=False) if not self._taken(log, seq, answer)}
+        """One round trip; returns the logs whose events Redis did not take."""
+        sent = [(log, log.last_seq) for log in logs]
+        commands: list[Command] = [_addition(log) for log in logs]
+        commands += [_expiry(log) for log in logs if log.complete or log.shipped == log.base]
+        commands += [("PUBLISH", channel, text) for channel, text in bells]
+        answers = await shared().call_all(commands)
+        return {log for (log, seq), answer in zip(sent, answers, strict=False) if not self._taken(log, seq, answer)}
 
     def _taken(self, log: Log, seq: int, answer: object) -> bool:
         """Whether the stream of `log` has its events up to `seq`, by the answer to XADD."""
@@ -127,6 +130,16 @@ class Shipper:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 _ = await self.flush() or await self.flush()  # a stream that is gone is begun anew by the second
+
+
+def _addition(log: Log) -> "Command":
+    """What is new of a run, at the end of its stream; a stream that was begun and is gone is not begun in the middle."""
+    begun = ("NOMKSTREAM",) if log.shipped > log.base else ()
+    return ("XADD", key(log.execution_id), *begun, f"{log.last_seq}-0", "e", _news(log))
+
+
+def _expiry(log: Log) -> "Command":
+    return ("EXPIRE", key(log.execution_id), settings.CHAT_RESUME_SECONDS if log.complete else LONGEST_S)
 
 
 def _news(log: Log) -> bytes:

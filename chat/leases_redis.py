@@ -162,7 +162,8 @@ class RedisLeases:
             if left_s <= 0:
                 raise TimeoutError
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(held.woken.wait(), min(self._poll_s, left_s))
+                async with asyncio.timeout(min(self._poll_s, left_s)):  # wait_for may swallow a cancellation (before Python 3.12)
+                    await held.woken.wait()
 
     def _give_up(self, execution_id: UUID) -> None:
         """After a cancelled request, which may still be under way: leaves a little later, without making the canceller wait."""

@@ -9,7 +9,9 @@ from agents.sharedstore import failures
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-__all__ = ["client", "close", "failures", "key"]
+    from chat.redisclient import Calls
+
+__all__ = ["client", "close", "failures", "key", "shared"]
 
 
 def client() -> "Redis":
@@ -17,6 +19,13 @@ def client() -> "Redis":
     from chat import redisclient
 
     return redisclient.here().client
+
+
+def shared() -> "Calls":
+    """The same, for what every turn asks: one connection, nothing that blocks, and no more than packing and parsing in between."""
+    from chat import redisclient
+
+    return redisclient.here()
 
 
 async def close() -> None:

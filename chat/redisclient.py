@@ -1,12 +1,12 @@
 """The client library of the shared store: one client per event loop, and scripts that are one round trip each.
 
-Scripts have connections of their own, and no more between them and the socket than packing and parsing: every turn runs two.
+What every turn asks goes over one line of its own (chat.redisline): the client's own layers cost more than the store's work.
 Only chat.redis and what is for several processes alone may import this: it takes 5 MB.
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1
 from pathlib import Path
@@ -14,70 +14,77 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from hiredis import pack_command
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff, NoBackoff
+from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as TimedOut
 
-__all__ = ["RedisError", "Script", "close", "here"]
+from chat.redisline import TIMEOUT_S, Argument, Command, Line, dial
+
+__all__ = ["Argument", "RedisError", "Script", "close", "here"]
 
 SCRIPTS = Path(__file__).parent / "lua"
-TIMEOUT_S = 2.0
-"""A store that takes longer counts as down: a turn must not hang on it."""
-AT_ONCE = 32
-"""Scripts under way at a time per event loop, and so their connections."""
-
-Argument = str | bytes | int | float
 
 
 @dataclass(slots=True, eq=False)
-class _Loop:
-    """What one event loop has. `lines` makes connections for scripts; `idle` are those that wait for one to run."""
+class Calls:
+    """What one event loop has of the store: a client for whatever there is to ask, and a line for what every turn asks."""
 
     client: "Redis"
     lines: "ConnectionPool"
-    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    idle: list[AbstractConnection] = field(default_factory=list)
+    line: Line | None = None
+    dialling: "asyncio.Task[Line] | None" = None
 
-    async def call(self, words: Sequence[Argument]) -> Any:
-        """The answer to one command. A connection that broke while it was idle is no failure. Raises RedisError or OSError."""
-        packed = pack_command(tuple(words))  # type: ignore[arg-type]  # its stub wants one tuple of one type
-        async with self.places, asyncio.timeout(TIMEOUT_S):
-            while self.idle:
-                try:
-                    return await self._exchange(self.idle.pop(), packed)
-                except LostConnection:
-                    continue
-            connection: AbstractConnection = self.lines.make_connection()  # type: ignore[no-untyped-call]
-            await connection.connect()  # type: ignore[no-untyped-call]
-            return await self._exchange(connection, packed)
-
-    async def _exchange(self, connection: AbstractConnection, packed: bytes) -> Any:
-        try:
-            await connection.send_packed_command(packed, check_health=False)
-            answer = await connection.read_response()
-        except ResponseError:
-            self.idle.append(connection)
-            raise
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        self.idle.append(connection)
+    async def call(self, command: Command) -> Any:
+        """The answer to one command. Raises RedisError or OSError."""
+        answer = (await self.call_all([command]))[0]
+        if isinstance(answer, Exception):
+            raise answer
         return answer
 
+    async def call_all(self, commands: Sequence[Command]) -> list[Any]:
+        """The answer to each; those that were refused are ResponseErrors. Sent again once when the connection broke.
+
+        Raises RedisError or OSError.
+        """
+        answers = await self._asked(commands)
+        if any(isinstance(answer, LostConnection) for answer in answers):
+            answers = await self._asked(commands)
+        for answer in answers:
+            if isinstance(answer, LostConnection | TimedOut):
+                raise answer
+        return answers
+
+    async def _asked(self, commands: Sequence[Command]) -> list[Any]:
+        line = self.line
+        if line is None or not line.is_open:
+            line = await self._dialled()
+        return [await answer for answer in [line.ask(command) for command in commands]]
+
+    async def _dialled(self) -> Line:
+        """Whoever needs the line meanwhile waits for the same one."""
+        if self.dialling is None or self.dialling.done():
+            self.dialling = asyncio.get_running_loop().create_task(self._dial())
+        return await asyncio.shield(self.dialling)
+
+    async def _dial(self) -> Line:
+        async with asyncio.timeout(TIMEOUT_S):
+            self.line = await dial(self.lines.make_connection())  # type: ignore[no-untyped-call]
+        return self.line
+
     async def close(self) -> None:
-        while self.idle:
-            await self.idle.pop().disconnect(nowait=True)
+        if self.line is not None:
+            self.line.close()
         await self.client.aclose()
 
 
-_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Calls] = WeakKeyDictionary()
 
 
-def here() -> _Loop:
+def here() -> Calls:
     """The connections of the running event loop, made when first asked for."""
     loop = asyncio.get_running_loop()
     known = _loops.get(loop)
@@ -86,13 +93,10 @@ def here() -> _Loop:
     return known
 
 
-def _new(url: str) -> _Loop:
-    once_more, at_once = Retry(ConstantBackoff(0.02), 1), Retry(NoBackoff(), 0)
-    limits: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": TIMEOUT_S}
-    return _Loop(
-        Redis.from_url(url, **limits, socket_timeout=TIMEOUT_S, retry=once_more, max_connections=1000),
-        ConnectionPool.from_url(url, **limits, socket_timeout=None, retry=at_once),
-    )
+def _new(url: str) -> Calls:
+    limits: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": TIMEOUT_S, "socket_timeout": TIMEOUT_S}
+    once_more = Retry(ConstantBackoff(0.02), 1)
+    return Calls(Redis.from_url(url, **limits, retry=once_more, max_connections=1000), ConnectionPool.from_url(url, protocol=2))
 
 
 async def close() -> None:
