@@ -156,7 +156,7 @@ def _sessions(refs: Sequence[SessionRef | None], *, begun: bool = False) -> dict
     ids = [ref.id for ref in refs if ref is not None and (begun or not ref.is_new)]
     if not ids:
         return {}
-    columns = ("id", "version", _NEXT_PLACE, "message_count", "paused_execution_id", "status")
+    columns = ("id", "version", _NEXT_PLACE, "message_count", "paused_execution_id", "status", "name")
     return {row[0]: row for row in sql.select(ChatSession, columns, *sql.among("id", ids))}
 
 
@@ -184,7 +184,7 @@ def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *
         taken = not (current.move(session) and _insert_session(value, session))
         return Began(taken=taken, position=len(value.request.seed), transcript=fresh)
     state = states.get(session.id)
-    if state is None:
+    if state is None or (session.by_name and state[6] is None):
         return Began(missing=True)
     began = Began(version=state[1], position=state[2], busy=bool(state[4]) and _policy(value.request) == "reject")
     if began.busy:

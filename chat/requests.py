@@ -46,7 +46,10 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRef:
-    """A stored conversation, by what never changes of it. `is_new`: it is made with its first turn (R8.4)."""
+    """A stored conversation, by what never changes of it. `is_new`: it is made with its first turn (R8.4).
+
+    `by_name`: it was meant by its name, and without that it is not there (OAI-56).
+    """
 
     id: UUID
     namespace: str
@@ -56,6 +59,7 @@ class SessionRef:
     owner_id: int | None
     wire: str
     is_new: bool = False
+    by_name: bool = False
     pointer: Pointer | None = None
 
 

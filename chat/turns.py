@@ -28,7 +28,10 @@ __all__ = ["Turn", "adopt", "find", "running", "shutdown", "start", "take_up"]
 
 
 async def start(request: TurnRequest) -> Turn:
-    """Begins a turn and returns at once, running or waiting. Raises TurnError for every refusal; nothing is stored then."""
+    """Begins a turn and returns at once, running or waiting. Raises TurnError for every refusal; nothing is stored then.
+
+    SessionChanged: the conversation that was meant by its name has it no more, and what is asked is to be planned anew.
+    """
     process.check_open()
     execution_id = uuid7()
     if request.repeat is not None and request.repeat.again:
@@ -57,6 +60,8 @@ async def _start(request: TurnRequest, execution_id: UUID) -> Turn:
         try:
             return await _enter(request, execution_id)
         except SessionChanged:
+            if request.session is not None and request.session.by_name:
+                raise
             session = request.session and await sessions.resolve_again(request.principal, request.agent, request.session)
             if session is None:
                 raise TurnError("session_not_found") from None

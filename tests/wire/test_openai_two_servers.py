@@ -5,6 +5,7 @@ from functools import partial
 from uuid import uuid4
 
 import httpx2 as httpx
+import psycopg
 import pytest
 
 from tests.support import clients
@@ -61,3 +62,22 @@ def test_an_answer_to_a_key_is_given_again_anywhere(both: tuple[httpx.Client, ht
     first, again = one.post(PATH, json=body, headers=key), other.post(PATH, json=body, headers=key)
     assert again.content == first.content
     assert again.headers["idempotent-replayed"] == "true"
+
+
+def test_a_conversation_that_another_process_dropped_begins_anew(
+    both: tuple[httpx.Client, httpx.Client], redis_pg_servers: tuple[Server, Server], upstream: FakeUpstream, named: dict[str, str]
+) -> None:
+    """OAI-56: with all that the client brings along, although this process answered the last turn of it."""
+    one, _ = both
+    first = ask(one, "One", headers=named)
+    drop(redis_pg_servers[0], first.headers["x-session-id"])
+    said = {"role": "assistant", "content": ANSWER}
+    again = ask(one, [*user("One"), said, *user("Two")], headers=named)
+    assert again.headers["x-conversation-cache"] == "miss"
+    assert again.headers["x-session-id"] != first.headers["x-session-id"]
+    assert [text for _, text in heard(upstream)] == ["One", ANSWER, "Two"]
+
+
+def drop(server: Server, session_id: str) -> None:
+    with psycopg.connect(server.env["DATABASE_URL"], autocommit=True) as connection:
+        assert connection.execute("UPDATE chat_chatsession SET name = NULL WHERE id = %s", [session_id]).rowcount == 1

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -18,7 +19,7 @@ from chat import records, transcripts
 from chat.models import ChatSession, Execution
 from chat.protocols.openai.alignment import Continuation, Known, continued
 from chat.protocols.openai.errors import invalid
-from chat.protocols.openai.lifetimes import MAX_REMEMBERED, is_alive
+from chat.protocols.openai.lifetimes import MAX_REMEMBERED, is_alive, no_more_alive
 from chat.protocols.openai.messages import Entry
 from chat.requests import SessionRef
 from chat.sessions import find_session, forget, new_session
@@ -67,10 +68,19 @@ async def _found(principal: Principal, agent: AgentSpec, namespace: str, name: s
     ref = await find_session(principal, namespace, name)
     if ref is not None and ref.agent_id != agent.id:
         ref = await run(_named, namespace, name)
-    if ref is None or ref.name != name or await is_alive(ref.id):
+    if ref is None or ref.name != name:
         return ref
+    if await is_alive(ref.id):
+        return replace(ref, by_name=True)
     forget(principal, ref)
     return None
+
+
+def dropped(principal: Principal, session: SessionRef | None) -> None:
+    """Another process dropped or deleted the conversation while this one thought it alive."""
+    if session is not None:
+        no_more_alive(session.id)
+        forget(principal, session)
 
 
 def _named(namespace: str, name: str) -> SessionRef | None:

@@ -29,9 +29,9 @@ MAX_REMEMBERED = 100_000
 
 @dataclass(slots=True)
 class _Memory:
-    """`alive`: until when (time.monotonic) a conversation surely lives, kept by a process that serves alone.
+    """`alive`: until when (time.monotonic) a conversation lives as far as this process knows; a turn that begins looks whether another
 
-    `count` conversations were counted at `counted_s` (negative: never), and `opened` here since then.
+    one dropped it. `count` conversations were counted at `counted_s` (negative: never), and `opened` here since then.
     """
 
     alive: dict[UUID, float] = field(default_factory=dict)
@@ -40,8 +40,6 @@ class _Memory:
     counted_s: float = -1.0
 
     def remember(self, session_id: UUID) -> None:
-        if settings.REDIS_URL:
-            return
         if len(self.alive) >= MAX_REMEMBERED:
             self.alive.clear()
         self.alive[session_id] = time.monotonic() + settings.CHAT_CONVERSATION_TTL
@@ -71,6 +69,11 @@ def _kept_alive(session_id: UUID) -> bool:
     oldest = timezone.now() - _ttl()
     used = ChatSession.objects.filter(id=session_id, name__isnull=False).values_list("last_message_at", flat=True).first()
     return used is not None and (used >= oldest or not _drop([session_id], oldest))
+
+
+def no_more_alive(session_id: UUID) -> None:
+    """The database said so."""
+    _memory.alive.pop(session_id, None)
 
 
 async def opened(session_id: UUID) -> None:

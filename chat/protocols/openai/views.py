@@ -1,5 +1,7 @@
 """GET /v1/models, GET /v1/models/{id}, POST /v1/chat/completions, GET /openapi.json."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -8,12 +10,14 @@ from django.http.response import HttpResponseBase
 
 from agents import directory
 from agents.errors import SwitchboardError
+from agents.specs import AgentSpec
+from chat.errors import SessionChanged, TurnError
 from chat.events import TurnCancelled, TurnFailed, TurnPaused
 from chat.protocols.openai import documents
 from chat.protocols.openai.asking import Asked, Plan, plan, read_headers
 from chat.protocols.openai.choice import choose, named, shown, usable
 from chat.protocols.openai.codec import Encoder, Form, completion
-from chat.protocols.openai.conversations import remember_instructions
+from chat.protocols.openai.conversations import dropped, remember_instructions
 from chat.protocols.openai.errors import envelope
 from chat.protocols.openai.formats import check_schema
 from chat.protocols.openai.lifetimes import opened
@@ -64,9 +68,8 @@ class ChatCompletionsView(OpenAIView):
         call.principal.check_scope("run")
         agent = choose(call.principal, (await directory.catalog()).by_name, request.model)
         call.check_size(directory.body_limit(agent))
-        planned = await plan(call, body, request, asked, agent)
+        planned, turn = await begin(call, body, request, asked, agent)
         try:
-            turn = await start(planned.turn)
             if planned.opens and turn.session is not None and not turn.replayed:
                 remember_instructions(turn.session.id, planned.turn.instructions)
                 await opened(turn.session.id)
@@ -83,6 +86,20 @@ class OpenApiView(OpenAIView):
     @documents.openapi
     async def get(self, call: Call) -> HttpResponse:
         return respond(document(settings.PUBLIC_BASE_URL or f"{call.request.scheme}://{call.request.get_host()}"))
+
+
+async def begin(call: Call, body: Mapping[str, Any], request: ChatRequest, asked: Asked, agent: AgentSpec) -> tuple[Plan, Turn]:
+    """The turn that is asked for, planned anew when another process dropped its conversation meanwhile (OAI-56)."""
+    for _ in range(3):
+        planned = await plan(call, body, request, asked, agent)
+        try:
+            return planned, await start(planned.turn)
+        except SessionChanged:
+            dropped(call.principal, planned.turn.session)
+        except SwitchboardError as error:
+            error.headers = {**planned.headers, **error.headers}
+            raise
+    raise TurnError("session_busy")
 
 
 async def answer(call: Call, request: ChatRequest, asked: Asked, planned: Plan, turn: Turn) -> HttpResponseBase:
