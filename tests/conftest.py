@@ -26,6 +26,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 T = TypeVar("T")
+KINDS: tuple[ServerKind, ServerKind] = ("uvicorn", "daphne")
 NewServer = Callable[..., Server]
 
 
@@ -116,11 +117,11 @@ def any_server(request: pytest.FixtureRequest) -> Server:
 def redis_pg_servers(
     tmp_path_factory: pytest.TempPathFactory, redis_url: str, postgres_url: str, upstream: "FakeUpstream"
 ) -> Iterator[tuple[Server, Server]]:
-    """Two web processes of one site on Redis and PostgreSQL."""
+    """Two web processes of one site on Redis and PostgreSQL, one on each ASGI server."""
     site = services.new_database(postgres_url, "two_servers")
     shared = {"REDIS_URL": redis_url, "DATABASE_URL": site, "SECRET_KEY": "one-secret-key-for-both-processes" * 2}
     shared["ENCRYPTION_KEYS"] = "c3dpdGNoYm9hcmQtdGVzdHMtMzItYnl0ZXMtbG9uZyE="
-    first, second = (Server(tmp_path_factory.mktemp(f"web{number}") / "data", env=shared) for number in (1, 2))
+    first, second = (Server(tmp_path_factory.mktemp(kind) / "data", kind, shared) for kind in KINDS)
     first.keys = second.keys = cast.fill(first.env, upstream.url)
     with first, second:
         yield first, second

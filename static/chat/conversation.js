@@ -171,7 +171,7 @@ export class Conversation {
     #told(frame) {
         if (frame.event === "attached") return this.#attached(frame);
         if (frame.event === "updated" || frame.event === "closed") {
-            this.title = frame.title;
+            this.title = frame.title ?? this.title;
             return this.page.changed(true);
         }
         if (frame.event === "detached" && frame.reason) return this.page.gone();

@@ -34,7 +34,9 @@ def watch_for(connection: Connection, session: SessionRef, thread_id: str, *, ow
     if len(connection.watches) >= MAX_THREADS:
         raise refusal("too_many_threads", status=429)
     reasoning = connection.reasoning and agent is not None and agent.show_reasoning
-    watch = connection.watches[session.id] = Watch(connection, session, thread_id, own=own, reasoning=reasoning)
+    watch = connection.watches[session.id] = Watch(
+        connection, session, thread_id, own=own, reasoning=reasoning, version=agent.version if agent else 0
+    )
     return watch
 
 

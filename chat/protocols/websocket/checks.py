@@ -1,7 +1,8 @@
-"""What is asked again of an open connection: its credential, its scopes, and what it reads as a manager (WS-10, WS-64)."""
+"""What is asked again of an open connection: its credential, its scopes, what it reads as a manager, its agents (WS-10, WS-43, WS-64)."""
 
 from uuid import UUID
 
+from agents import directory
 from chat.executions import manages
 from chat.models import ChatSession
 from chat.protocols.websocket.connection import Connection
@@ -15,6 +16,9 @@ async def check(connection: Connection) -> None:
     for watch in list(connection.watches.values()):
         if not watch.own and not await _may_read(connection, watch.session.id):
             watch.withdraw()
+    agents = (await directory.catalog()).by_id
+    for watch in connection.watches.values():
+        watch.agent_is(agents.get(watch.session.agent_id) if watch.session.agent_id else None)
 
 
 async def _may_read(connection: Connection, session_id: UUID) -> bool:

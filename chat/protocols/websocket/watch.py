@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
+from agents.specs import AgentSpec
 from chat import live, readings
 from chat.eventlog import Log
 from chat.live import Asked, Found
@@ -30,14 +31,17 @@ class Watch:
 
     `attached`: it hears of every run; else it follows some by itself. `mine`: open runs that this principal asked for.
     `ended`: the newest of its own turns that are over; the bell of a short one may be heard after its end.
+    `version`: of the agent, as the client knows it.
     """
 
-    __slots__ = ("_reasoning", "attached", "connection", "ended", "form", "mine", "own", "session", "thread_id")
+    __slots__ = ("_reasoning", "attached", "connection", "ended", "form", "mine", "own", "session", "thread_id", "version")
 
-    def __init__(self, connection: Connection, session: SessionRef, thread_id: str | None, *, own: bool, reasoning: bool) -> None:
+    def __init__(
+        self, connection: Connection, session: SessionRef, thread_id: str | None, *, own: bool, reasoning: bool, version: int = 0
+    ) -> None:
         self.connection, self.session, self.thread_id, self.own = connection, session, thread_id, own
         self.form: Hashable = ("websocket", session.id, thread_id, reasoning, connection.html)
-        self._reasoning = reasoning
+        self._reasoning, self.version = reasoning, version
         self.attached = False
         self.mine: set[UUID] = set()
         self.ended: tuple[UUID, ...] = ()
@@ -87,6 +91,12 @@ class Watch:
             return
         event = "closed" if session.status == ChatSession.Status.CLOSED else "updated"
         self.connection.send(self._event(event, title=session.title, status=session.status))
+
+    def agent_is(self, agent: AgentSpec | None) -> None:
+        """`updated` when the agent has another version now: the next turn is its (WS-43)."""
+        if agent is not None and self.version not in (0, agent.version):
+            self.connection.send(self._event("updated", agent={"id": str(agent.id), "name": agent.name, "version": agent.version}))
+        self.version = agent.version if agent is not None else self.version
 
     def detach(self) -> None:
         """Stops watching."""

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from tests.faults.turns import execution
+from tests.support.clients import http
 from tests.support.server import Server
 from tests.support.waiting import until
 from tests.wire.sockets.client import Frame, Socket, is_event, is_type, text, two
@@ -78,6 +79,28 @@ def test_a_message_that_never_ends_is_bounded(site: Server) -> None:
         with suppress(ConnectionClosed, OSError):
             socket.connection.send("x" * 10_000 for _ in range(400))
         assert gone(socket)
+
+
+def test_closed_sockets_leave_nothing_behind(site: Server) -> None:
+    """WS-77: counted until they are gone, said goodbye to or cut; those that asked for something and those that were idle."""
+    before = open_sockets(site)
+    lot = [Socket(site) for _ in range(40)]
+    for socket in lot[:20]:
+        socket.say("Go.", ENDLESS, thread_id=None)
+        socket.send(type="stop")
+    assert open_sockets(site) == before + 40
+    for number, socket in enumerate(lot):
+        if number % 2:
+            socket.connection.socket.shutdown(sockets.SHUT_RDWR)
+        else:
+            socket.connection.close()
+    assert until(lambda: open_sockets(site) == before)
+
+
+def open_sockets(server: Server) -> int:
+    with http(server, "admin") as client:
+        lines = client.get("/metrics").text.splitlines()
+    return int(float(next(line for line in lines if line.startswith("switchboard_open_sockets ")).split()[1]))
 
 
 def gone(socket: Socket) -> bool:
