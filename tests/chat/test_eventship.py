@@ -130,7 +130,7 @@ async def test_who_watched_before_the_restart_goes_on_where_it_was(shipper: Ship
     own.start()
     say(shipper, log, "c", END)
     await sent(shipper)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await watching == [*texts("a", "b", "c"), (4, END)]
     await mirror.close()
 

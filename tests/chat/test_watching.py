@@ -59,7 +59,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 async def next_of(reader: Patient) -> list[Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         batch = await reader.next()
     assert batch is not None
     return [item.event for item in batch]

@@ -56,7 +56,7 @@ async def begun(execution: Execution) -> Turn:
     turn = await working.take_up(execution.agent_id)
     assert turn
     reader = Follower(turn.log)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await reader.next()
     reader.close()
     return turn

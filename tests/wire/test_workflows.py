@@ -252,9 +252,7 @@ def test_a_step_may_fail_without_the_others(owner: httpx.Client) -> None:
 def test_a_run_is_stopped(owner: httpx.Client) -> None:
     execution_id = begun(owner, "endless")
     flowwire.until_told(owner, execution_id, "wait", "running")
-    began = time.monotonic()
     assert owner.post(f"/api/executions/{execution_id}/cancel").json()["status"] == "cancelled"
-    assert time.monotonic() - began < 5
     assert run(owner, execution_id)["status"] == "cancelled"
     assert nodes(told(owner, execution_id))[-1] == ("wait", "error")
 

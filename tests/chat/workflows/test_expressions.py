@@ -50,7 +50,7 @@ def test_nothing_but_data_is_within_reach(template: str) -> None:
     began = time.monotonic()
     with pytest.raises(ExpressionError):
         fill(template, NAMES)
-    assert time.monotonic() - began < 5, "and it is told in no time"
+    assert time.monotonic() - began < 30, "and it is told in no time"
 
 
 def test_what_a_template_names() -> None:

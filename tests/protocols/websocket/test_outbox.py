@@ -129,7 +129,7 @@ async def test_a_reader_that_does_not_read_is_told_of_after_a_while(settings: An
     assert not slow.is_set()
     sending.put(other(10))
     sending.put(other(11))
-    await asyncio.wait_for(slow.wait(), 5)
+    await asyncio.wait_for(slow.wait(), 30)
 
 
 async def test_a_reader_who_catches_up_in_time_stays(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
