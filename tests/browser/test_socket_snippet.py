@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import NewServer
 from tests.support.browser import Browser
+from tests.support.server import Server
 from tests.support.services import free_port
 
 pytestmark = pytest.mark.live
@@ -57,10 +58,9 @@ def test_the_published_example_prints_the_answer(kind: str, page: tuple[Path, st
     assert "".join(printed) == "Hello! How can I help?"
 
 
-def test_a_page_that_is_not_welcome_hears_why(page: tuple[Path, str], new_server: NewServer, browser: Browser) -> None:
+def test_a_page_that_is_not_welcome_hears_why(page: tuple[Path, str], server: Server, browser: Browser) -> None:
     """WS-7, WS-8: the frame and the code reach the page."""
     folder, origin = page
-    server = new_server()
     script = f"""const socket = new WebSocket("ws://127.0.0.1:{server.port}/chat?mode=text&api_key={server.keys["owner"]}");
       socket.onmessage = (event) => printed.push(JSON.parse(event.data).code); socket.onclose = (event) => printed.push(event.code);"""
     (folder / "index.html").write_text(PAGE.replace("SNIPPET", script))

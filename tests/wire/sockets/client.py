@@ -19,7 +19,7 @@ Frame = dict[str, Any]
 
 
 class Socket:
-    """One open connection. `binary`: speaks MessagePack; else JSON, pinned by `mode=text`."""
+    """One open connection. `binary`: speaks MessagePack; else JSON, pinned by `mode=text`. It calls from the address `source`."""
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class Socket:
         path: str = "/chat",
         binary: bool = False,
         headers: dict[str, str] | None = None,
+        source: str = "127.0.0.1",
         **query: str,
     ) -> None:
         credentials = {"Authorization": f"Bearer {server.keys[person]}"} if person else {}
@@ -41,6 +42,7 @@ class Socket:
             "max_queue": None,
             "open_timeout": TIMEOUT_S,
             "ping_interval": None,
+            "source_address": (source, 0),
         }
         self._open = ExitStack()
         self.connection: ClientConnection = self._open.enter_context(
