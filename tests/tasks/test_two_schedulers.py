@@ -43,7 +43,7 @@ def test_each_due_time_fires_once(tmp_path: Path, postgres_url: str) -> None:
     site = Server(tmp_path / "data", env={"DATABASE_URL": url})
     cast.fill(site.env, "http://127.0.0.1:1")
     with scheduler(site) as one, scheduler(site) as other:
-        until(lambda: both_fire(site, one, other))
+        until(lambda: both_see(site, one, other))
     with psycopg.connect(url) as connection:
         made = connection.execute("SELECT count(*) FROM tasks_schedule").fetchone() or (0,)
         runs = connection.execute("SELECT status, count(*), count(DISTINCT schedule_id) FROM chat_execution GROUP BY status").fetchall()
@@ -54,20 +54,18 @@ def test_each_due_time_fires_once(tmp_path: Path, postgres_url: str) -> None:
 
 @contextmanager
 def scheduler(site: Server) -> Iterator[Process]:
-    """A process that ticks when it is told to, and says how many schedules it fired."""
+    """A process that ticks when it is told to, and says how many due schedules it saw."""
     with subprocess.Popen([sys.executable, "-c", TICK], cwd=ROOT, env=site.env, stdin=PIPE, stdout=PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         yield process
 
 
-def both_fire(site: Server, *schedulers: Process) -> bool:
-    """Many schedules are due at once. On a busy machine one process may fire them all: then the two did not meet."""
+def both_see(site: Server, *schedulers: Process) -> bool:
+    """Many schedules are due at once. On a busy machine one process may be through before the other looks: then they did not meet."""
     site.manage("shell", "-c", FILL)
     for each in schedulers:
         assert each.stdin
         each.stdin.write("now\n")
         each.stdin.flush()
-    fired = [int(each.stdout.readline()) for each in schedulers if each.stdout]
-    assert sum(fired) == SCHEDULES
-    return min(fired) > 0
+    return min([int(each.stdout.readline()) for each in schedulers if each.stdout]) > 0
