@@ -49,17 +49,12 @@ async def fetch(request: Request, *, timeout_s: float, max_bytes: int, max_redir
 
 
 async def _follow(request: Request, max_bytes: int, hops_left: int) -> Answer:
-    while True:
-        answer = await _send(request, max_bytes)
-        if isinstance(answer, Answer):
-            return answer
-        if hops_left == 0:
-            raise FetchError("redirects")
-        hops_left -= 1
-        request = answer
+    while not isinstance(answer := await _send(request, max_bytes, hops_left), Answer):
+        request, hops_left = answer, hops_left - 1
+    return answer
 
 
-async def _send(request: Request, max_bytes: int) -> Answer | Request:
+async def _send(request: Request, max_bytes: int, hops_left: int) -> Answer | Request:
     """One exchange: the answer, or the request that a redirect asks for."""
     url = URL(request.url)
     async with net.guarded_session().request(
@@ -67,6 +62,8 @@ async def _send(request: Request, max_bytes: int) -> Answer | Request:
     ) as response:
         location = response.headers.get("Location")
         if response.status in _REDIRECTS and location:
+            if hops_left == 0:  # said first: where it leads does not matter then
+                raise FetchError("redirects")
             return _redirected(request, url, url.join(URL(location)), response.status)
         body, cut = await _read(response, max_bytes)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()

@@ -214,3 +214,10 @@ async def test_one_session_per_loop_that_can_be_closed() -> None:
     await net.close()
     assert session.closed
     assert guarded_session() is not session
+
+
+async def test_where_redirects_are_not_followed_nobody_looks_where_they_lead(site: TestServer, allowed: None) -> None:
+    away = site.make_url("/redirect/307").with_query(to="http://169.254.169.254/")
+    with pytest.raises(FetchError) as refusal:
+        await get(away, "POST", body=b"{}", max_redirects=0)
+    assert refusal.value.reason == "redirects"
