@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 import orjson
@@ -30,8 +31,6 @@ _SILENT = ("uvicorn.access", "daphne.access", "django.server")
 _TALKATIVE = ("celery.worker.strategy", "celery.app.trace")
 """They say twice of every call that it was made; what came of it stands in the runs."""
 FORMATS = ("json", "console")
-
-_FOLDERS_OF_TOKENS = ("/api/public/", "/api/webhooks/", "/attachment/", "/chat/")
 
 _access: Callable[[dict[str, Any]], None] | None = None
 
@@ -91,14 +90,19 @@ def bind_request(request_id: str) -> None:
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
+@lru_cache(maxsize=256)
 def shown_path(path: str) -> str:
     """Tokens that are part of a path are recorded as their first 6 characters."""
-    return _TOKEN_IN_PATH.sub(r"\1\2…", path) if any(folder in path for folder in _FOLDERS_OF_TOKENS) else path
+    return _without_tokens(path)
+
+
+def _without_tokens(text: str) -> str:
+    return _TOKEN_IN_PATH.sub(r"\1\2…", text)
 
 
 def redacted(text: str) -> str:
     """The text without keys, JWTs, query strings, tokens in paths and the secrets this site is configured with."""
-    text = _KEY.sub("[redacted]", _QUERY.sub(r"\1", shown_path(text)))
+    text = _KEY.sub("[redacted]", _QUERY.sub(r"\1", _without_tokens(text)))
     if not apps.ready:
         return text
     from agents import directory

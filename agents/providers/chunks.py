@@ -163,14 +163,15 @@ class AnswerReader:
 
 def _only_text(chunk: dict[str, Any]) -> str | None:
     """The text of a chunk that says nothing else, as ninety-nine of a hundred do."""
-    if chunk.get("usage") or chunk.get("error") or not (choices := chunk.get("choices")):
+    try:
+        choice = chunk["choices"][0]
+        delta = choice["delta"]
+        text: str = delta["content"]
+    except (LookupError, TypeError):
         return None
-    choice = choices[0]
-    delta = choice.get("delta")
-    if not delta or choice.get("finish_reason") or len(delta) > 2 or (len(delta) == 2 and "role" not in delta):
+    if text.__class__ is not str or len(delta) > 2 or (len(delta) == 2 and "role" not in delta):
         return None
-    text = delta.get("content")
-    return text if text.__class__ is str else None
+    return None if choice.get("finish_reason") or chunk.get("usage") or chunk.get("error") else text
 
 
 def _read_thoughts(delta: dict[str, Any], deltas: list[Delta]) -> None:

@@ -12,7 +12,7 @@ import httptools
 
 MAX_HEAD_BYTES = 256 * 1024
 HIGH_WATER_BYTES = 1024 * 1024
-"""Unread bytes of an answer above which the server has to wait."""
+"""Unread bytes of an answer above which the server has to wait (as they came, and unpacked if they were packed)."""
 LINGER_S = 1.0
 """How long the end of an answer may follow its last word, so that the connection can be used again."""
 _WITHOUT_BODY = (204, 304)
@@ -146,6 +146,7 @@ class Connection(asyncio.Protocol):
             return
         if not self._head_is_there():
             self._head_bytes += len(data)
+        self._size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, zlib.error) as error:
@@ -200,9 +201,9 @@ class Connection(asyncio.Protocol):
         self.status = status
 
     def on_body(self, body: bytes) -> None:
-        if self._decoder is not None:
-            body = self._decoder.decompress(body)
-        if body:
+        if self._decoder is None:
+            self._pieces.append(body)
+        elif body := self._decoder.decompress(body):
             self._pieces.append(body)
             self._size += len(body)
 

@@ -75,22 +75,23 @@ async def send(target: Target, body: bytes | None, connect_timeout_s: float, dea
     """
     if target.problem:
         raise ProviderError("bad_request", target.problem)
-    connection: Connection | None = None
+    connection = pools.get().get(target.origin) or await _connected(target.origin, connect_timeout_s, deadline)
+    timer = asyncio.get_running_loop().call_at(deadline, connection.fail, TimeoutError())
     try:
-        async with asyncio.timeout_at(deadline):
-            connection = await _connected(target.origin, connect_timeout_s)
-            connection.send(target.request(body))
-            await connection.head()
-            return connection
+        connection.send(target.request(body))
+        await connection.head()
+        return connection
     except TimeoutError as error:
-        _end(connection)
+        connection.release(answered=False)
         raise ProviderError("timeout", "no answer") from error
-    except (OSError, BrokenAnswer, ValueError) as error:
-        _end(connection)
+    except (OSError, BrokenAnswer) as error:
+        connection.release(answered=False)
         raise failed(error) from error
     except BaseException:
-        _end(connection)
+        connection.release(answered=False)
         raise
+    finally:
+        timer.cancel()
 
 
 def failed(error: BaseException) -> ProviderError:
@@ -98,19 +99,14 @@ def failed(error: BaseException) -> ProviderError:
     return ProviderError("invalid" if isinstance(error, BrokenAnswer) else "network", repr(error))
 
 
-async def _connected(origin: Origin, timeout_s: float) -> Connection:
+async def _connected(origin: Origin, timeout_s: float, deadline: float) -> Connection:
     try:
-        async with asyncio.timeout(timeout_s) as patience:
-            return await pools.get().get(origin)
+        async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + timeout_s)):
+            return await pools.get().connect(origin)
     except TimeoutError as error:
-        if patience.expired():
-            raise ProviderError("network", "connect timeout") from error
-        raise OSError(repr(error)) from error  # the system's own
-
-
-def _end(connection: Connection | None) -> None:
-    if connection is not None:
-        connection.release(answered=False)
+        raise ProviderError("network", "connect timeout") from error
+    except (OSError, ValueError) as error:
+        raise failed(error) from error
 
 
 async def refusal(connection: Connection, deadline: float) -> ProviderError:

@@ -30,7 +30,7 @@ class Origin:
 
 
 class Pool:
-    """get() a connection; it comes back by itself when its exchange is over."""
+    """get() or connect() gives a connection, which comes back by itself when its exchange is over."""
 
     def __init__(self) -> None:
         self._idle: dict[Origin, list[Connection]] = {}
@@ -41,14 +41,14 @@ class Pool:
     def idle_connections(self) -> int:
         return sum(map(len, self._idle.values()))
 
-    async def get(self, origin: Origin) -> Connection:
-        """Raises OSError (also ssl.SSLError) when there is no way to it."""
+    def get(self, origin: Origin) -> Connection | None:
+        """One that is idle, if there is one."""
         waiting = self._idle.get(origin)
         while waiting:
             connection = waiting.pop()
             if not connection.transport.is_closing():
                 return connection
-        return await self._connect(origin)
+        return None
 
     async def close(self) -> None:
         """Ends every connection, whatever it does."""
@@ -57,7 +57,8 @@ class Pool:
         for connection in list(self._open):
             connection.transport.abort()
 
-    async def _connect(self, origin: Origin) -> Connection:
+    async def connect(self, origin: Origin) -> Connection:
+        """A new one. Raises OSError (also ssl.SSLError) when there is no way to it."""
         loop = asyncio.get_running_loop()
         try:
             opened = await aiohappyeyeballs.start_connection(

@@ -177,7 +177,8 @@ async def test_a_server_that_is_too_fast_has_to_wait() -> None:
     async with Raw([HEAD + b"Content-Length: %d\r\n\r\n" % size, b"x" * size]).serving() as server:
         target = http.Target.of("GET", server.url, {})
         connection = await http.send(target, None, 1, asyncio.get_running_loop().time() + 5)
-        await asyncio.sleep(0.1)
+        while not connection._paused:  # noqa: ASYNC110  the transport tells nobody
+            await asyncio.sleep(0.005)
         waiting = connection.take()
         assert HIGH_WATER_BYTES < len(waiting) < size
         rest = 0
