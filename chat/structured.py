@@ -1,6 +1,6 @@
 """Structured output (OAI-31 to OAI-33): which format binds the answer, and whether the answer keeps to it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -8,6 +8,7 @@ import orjson
 
 from agents.specs import AgentSpec
 from chat.requests import TurnRequest
+from chat.schemasize import Size, size_of
 
 
 def format_of(request: TurnRequest) -> Mapping[str, Any] | None:
@@ -34,9 +35,38 @@ def parsed(text: str, wanted: Mapping[str, Any]) -> tuple[Any, str]:
 
 
 def _mismatch(schema: bytes, value: Any) -> str:
-    """Callers write these schemas, so the patterns in them run on an engine without exponential backtracking."""
-    error = next(iter(validator(schema).iter_errors(value)), None)
-    return "" if error is None else error.message[:500]
+    """Callers write these schemas, so patterns run on an engine without exponential backtracking, and references are counted before.
+
+    What is wrong is only asked where that is short: the engine lists all of it, branch by branch, and could fill the memory.
+    """
+    engine = validator(schema)
+    if engine.is_valid(value):
+        return ""
+    schemas, recursive = size(schema)
+    if recursive or schemas * _values_in(value) > _EXPLAINED:
+        return "It does not match the schema."
+    return str(next(iter(engine.iter_errors(value))).message)[:500]
+
+
+_EXPLAINED = 20_000
+"""Schemas times values up to which the model is told what is wrong."""
+
+
+def _values_in(value: Any) -> int:
+    level, count = [value], 1
+    while level := [inner for item in level for inner in _children(item)]:
+        count += len(level)
+    return count
+
+
+def _children(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+@lru_cache(maxsize=256)
+def size(schema: bytes) -> Size:
+    """How large an encoded schema is. Raises ValueError for one that is too large to check anything against."""
+    return size_of(orjson.loads(schema))
 
 
 @lru_cache(maxsize=256)
@@ -44,6 +74,7 @@ def validator(schema: bytes) -> Any:
     """The validator of an encoded schema; documents outside of it are never fetched. Raises ValueError when there can be none."""
     import jsonschema_rs  # here: 3 MB that only schemas need
 
+    size(schema)
     try:
         return jsonschema_rs.validator_for(orjson.loads(schema), retriever=_refuse)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:

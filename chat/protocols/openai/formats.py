@@ -13,6 +13,7 @@ from chat import structured
 from chat.protocols.openai.errors import invalid
 from chat.protocols.openai.parameters import boolean, mapping, one_of, text
 from chat.protocols.openai.tools import tool_name
+from chat.schemasize import pointed
 
 MAX_SCHEMA_BYTES = 65_536
 _PATH = "response_format.json_schema"
@@ -106,29 +107,15 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _resolves(schema: Mapping[str, Any], reference: str) -> bool:
-    return not reference.startswith("#/") or _pointed(schema, reference) is not None
+    return not reference.startswith("#/") or pointed(schema, reference) is not None
 
 
 def _root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """The schema itself, or what its root refers to (recursive models are written so)."""
     found = schema
     for _ in range(8):
-        target = _pointed(schema, found["$ref"]) if isinstance(found.get("$ref"), str) else None
+        target = pointed(schema, found["$ref"]) if isinstance(found.get("$ref"), str) else None
         if not isinstance(target, dict):
             break
         found = target
-    return found
-
-
-def _pointed(schema: Any, reference: str) -> Any:
-    """What a JSON pointer (RFC 6901) as a fragment leads to; None: nothing."""
-    found = schema
-    for word in reference.removeprefix("#").split("/")[1:]:
-        key = word.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and key.isdigit() and int(key) < len(found):
-            found = found[int(key)]
-        elif isinstance(found, dict) and key in found:
-            found = found[key]
-        else:
-            return None
     return found
