@@ -39,17 +39,19 @@ def _mismatch(schema: bytes, value: Any) -> str:
 
     What is wrong is only asked where that is short: the engine lists all of it, branch by branch, and could fill the memory.
     """
-    engine = validator(schema)
+    engine, (schemas, recursive) = validator(schema), size(schema)
+    checks = schemas * _values_in(value)
+    if checks > _CHECKED:
+        return "It is too large to be checked against its schema."
     if engine.is_valid(value):
         return ""
-    schemas, recursive = size(schema)
-    if recursive or schemas * _values_in(value) > _EXPLAINED:
+    if recursive or checks > _EXPLAINED:
         return "It does not match the schema."
     return str(next(iter(engine.iter_errors(value))).message)[:500]
 
 
-_EXPLAINED = 20_000
-"""Schemas times values up to which the model is told what is wrong."""
+_EXPLAINED, _CHECKED = 20_000, 20_000_000
+"""Schemas times values up to which the model is told what is wrong, and up to which there is an answer at all: about a second's work."""
 
 
 def _values_in(value: Any) -> int:

@@ -52,6 +52,7 @@ def test_what_is_wrong_is_told_where_that_is_short() -> None:
     assert "required" in problem({"type": "object", "required": ["a"]}, {})
     wide = {"type": "object", "properties": {"x": {"anyOf": [{"items": {"const": n}, "minItems": 1} for n in range(400)]}}}
     assert problem(wide, {"x": ["a"] * 10_000}) == "It does not match the schema."
+    assert problem(wide, {"x": ["a"] * 50_000}) == "It is too large to be checked against its schema."
 
 
 def test_schemas_that_come_back_to_themselves_are_checked() -> None:
