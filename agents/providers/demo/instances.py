@@ -8,6 +8,8 @@ from typing import Any
 Schema = Mapping[str, Any]
 
 MAX_DEPTH = 32
+MAX_PARTS, MAX_ITEMS, MAX_CHARS = 5_000, 1_000, 10_000
+"""Schemas are anybody's: beyond these the demo stops, and the value does not satisfy the schema."""
 FORMATS = {
     "date-time": "2026-01-05T09:30:00Z",
     "date": "2026-01-05",
@@ -23,11 +25,26 @@ FORMATS = {
 GUESSES = ("demo", "Demo", "DEMO", "a", "A", "0", "1", "00", "000", "0000", "AB", "en", "en-US", "+10000000000", *FORMATS.values())
 
 
-def instance(schema: Schema | bool, root: Schema | None = None, nth: int = 0, depth: int = 0) -> Any:
-    """A value that satisfies `schema`: required properties only, shortest lists. `nth` varies it for lists without repeats."""
-    if isinstance(schema, bool) or depth > MAX_DEPTH:
+class _Root:
+    """The whole schema, and how many of its parts may still be looked at."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema, self._left = schema, MAX_PARTS
+
+    def spent(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+def instance(schema: Schema | bool) -> Any:
+    """A value that satisfies `schema`: required properties only, shortest lists."""
+    return "demo" if isinstance(schema, bool) else _instance(schema, _Root(schema), 0, 0)
+
+
+def _instance(schema: Schema | bool, root: _Root, nth: int, depth: int) -> Any:
+    """`nth` varies it for lists without repeats."""
+    if isinstance(schema, bool) or depth > MAX_DEPTH or root.spent():
         return "demo"
-    root = schema if root is None else root
     schema = _merged(schema, root, depth)
     for name in ("enum", "examples"):
         if schema.get(name):
@@ -38,11 +55,11 @@ def instance(schema: Schema | bool, root: Schema | None = None, nth: int = 0, de
     return MAKERS[_type(schema)](schema, root, nth, depth + 1)
 
 
-def _merged(schema: Schema, root: Schema, depth: int) -> Schema:
+def _merged(schema: Schema, root: _Root, depth: int) -> Schema:
     """References followed, all of allOf and the first of anyOf and oneOf taken over."""
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH or root.spent():
         return {}
-    others: list[Any] = [_referred(schema["$ref"], root)] if "$ref" in schema else []
+    others: list[Any] = [_referred(schema["$ref"], root.schema)] if "$ref" in schema else []
     others.extend(schema.get("allOf", []))
     others.extend(schema[name][0] for name in ("anyOf", "oneOf") if schema.get(name))
     merged: dict[str, Any] = {name: value for name, value in schema.items() if name not in ("$ref", "allOf", "anyOf", "oneOf")}
@@ -73,27 +90,28 @@ def _type(schema: Schema) -> str:
     return next((kind for name, kind in hints.items() if schema.get(name)), "string")
 
 
-def _object(schema: Schema, root: Schema, _: int, depth: int) -> dict[str, Any]:
+def _object(schema: Schema, root: _Root, _: int, depth: int) -> dict[str, Any]:
     properties = schema.get("properties", {})
     names = list(dict.fromkeys((*schema.get("required", ()), *properties)))
     least = max(len(set(schema.get("required", ()))), schema.get("minProperties", 0))
-    return {name: instance(properties.get(name, True), root, 0, depth) for name in names[:least]}
+    return {name: _instance(properties.get(name, True), root, 0, depth) for name in names[:least]}
 
 
-def _array(schema: Schema, root: Schema, _: int, depth: int) -> list[Any]:
+def _array(schema: Schema, root: _Root, _: int, depth: int) -> list[Any]:
     first = schema.get("prefixItems", [])
     items = schema.get("items", True)
-    return [instance(first[n] if n < len(first) else items, root, n, depth) for n in range(schema.get("minItems", 0))]
+    count = min(schema.get("minItems", 0), MAX_ITEMS)
+    return [_instance(first[n] if n < len(first) else items, root, n, depth) for n in range(count)]
 
 
-def _string(schema: Schema, _: Schema, nth: int, __: int) -> str:
+def _string(schema: Schema, _: _Root, nth: int, __: int) -> str:
     text = FORMATS.get(schema.get("format", "")) or (f"demo {nth}" if nth else "demo")
     if pattern := schema.get("pattern"):
         text = next((guess for guess in GUESSES if re.search(pattern, guess)), text)
-    return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
+    return text.ljust(min(schema.get("minLength", 0), MAX_CHARS), ".")[: schema.get("maxLength")]
 
 
-def _number(schema: Schema, _: Schema, nth: int, __: int) -> float:
+def _number(schema: Schema, _: _Root, nth: int, __: int) -> float:
     """The least multiple within the bounds; with an upper bound only, the greatest."""
     step = schema.get("multipleOf", 1)
     low = schema.get("exclusiveMinimum", schema.get("minimum"))
@@ -105,11 +123,11 @@ def _number(schema: Schema, _: Schema, nth: int, __: int) -> float:
     return least
 
 
-def _integer(schema: Schema, root: Schema, nth: int, depth: int) -> int:
+def _integer(schema: Schema, root: _Root, nth: int, depth: int) -> int:
     return math.ceil(_number(schema, root, nth, depth))
 
 
-MAKERS: Mapping[str, Callable[[Schema, Schema, int, int], Any]] = {
+MAKERS: Mapping[str, Callable[[Schema, _Root, int, int], Any]] = {
     "object": _object,
     "array": _array,
     "string": _string,

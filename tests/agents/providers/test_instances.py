@@ -48,3 +48,15 @@ def test_an_instance_is_valid_and_small(schema: dict[str, Any], expected: Any) -
 def test_a_schema_that_needs_itself_ends() -> None:
     assert instance({"$ref": "#"}) == "demo"
     assert isinstance(instance({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}), dict)
+
+
+def test_no_schema_takes_all_memory_or_time() -> None:
+    """Callers write them: here each part asks for the next one twice, for a billion items, or for a billion characters."""
+    definitions: dict[str, Any] = {
+        f"d{n}": {"type": "object", "required": ["a", "b"], "properties": {key: {"$ref": f"#/$defs/d{n + 1}"} for key in "ab"}}
+        for n in range(30)
+    }
+    twice = {"$ref": "#/$defs/d0", "$defs": {**definitions, "d30": {"type": "string"}}}
+    merged = {"$ref": "#/$defs/d0", "$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(30)}}
+    for schema in (twice, merged, {"type": "array", "minItems": 10**9}, {"type": "string", "minLength": 10**9}):
+        assert len(str(instance(schema))) < 1_000_000
