@@ -14,6 +14,7 @@ agents:
   - {name: thinking, provider: fake, model: fake, show_reasoning: true}
   - {name: clockwork, provider: fake, model: fake, tools: [{kind: clock}]}
   - {name: seeing, provider: fake, model: fake, accept_images: true}
+  - {name: resting, provider: fake, model: fake, enabled: false}
   - {name: closed, provider: fake, model: fake, client_tools: ignore}
 """
 

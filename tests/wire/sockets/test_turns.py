@@ -7,6 +7,7 @@ from uuid import uuid4
 import msgpack
 import pytest
 
+from chat.claims import MAX_WAITING_TURNS
 from tests.support.clients import http
 from tests.support.server import Server
 from tests.wire.sockets.client import Socket, finished, is_event, is_type, kinds, numbers, text
@@ -206,6 +207,33 @@ def test_a_second_message_waits_its_turn(site: Server) -> None:
     assert kinds(second) == ["session accepted", "session started", "chunk", "chunk done", "message", "session finished"]
     ends = [at for at, frame in enumerate(told) if finished(frame)]
     assert told.index(next(frame for frame in second if frame.get("event") == "started")) > ends[0]
+
+
+def test_so_many_messages_wait_in_a_thread_and_one_stop_ends_them_all(site: Server) -> None:
+    """R8.4, WS-26: what is over the limit is refused; each turn that was stopped is told once, and none of them begins."""
+    name = f"full-{uuid4()}"
+    with Socket(site) as socket:
+        for number in range(MAX_WAITING_TURNS + 2):
+            socket.say(f"Number {number}.", {"hang": True}, thread_id=name)
+        told = [socket.hear() for _ in range(MAX_WAITING_TURNS + 2)]
+        accepted = [frame["execution_id"] for frame in told if frame.get("event") == "accepted"]
+        assert [frame["code"] for frame in told if frame["type"] == "error"] == ["session_queue_full"]
+        assert len(accepted) == MAX_WAITING_TURNS + 1
+        socket.send(type="stop")
+        ends = [socket.turn()[-1] for _ in accepted]
+        assert {frame["execution_id"] for frame in ends} == set(accepted)
+        assert {frame["status"] for frame in ends} == {"cancelled"}
+        stops = [frame["execution_id"] for frame in socket.heard if frame["type"] == "generation_stopped"]
+        assert sorted(stops) == sorted(accepted)
+        socket.say("Hello.", thread_id=name)
+        assert kinds(socket.turn()) == PLAIN
+
+
+def test_an_agent_that_rests_says_so(site: Server) -> None:
+    """§11."""
+    with Socket(site) as socket:
+        socket.say("Hello.", agent="resting")
+        assert socket.error()["code"] == "agent_not_running"
 
 
 @pytest.mark.parametrize(("agent", "outcome"), [("rejecting", "session_busy"), ("interrupting", "cancelled")])
