@@ -37,8 +37,13 @@ class _Root:
 
 
 def instance(schema: Schema | bool) -> Any:
-    """A value that satisfies `schema`: required properties only, shortest lists."""
-    return "demo" if isinstance(schema, bool) else _instance(schema, _Root(schema), 0, 0)
+    """A value that satisfies `schema`: required properties only, shortest lists. What is no schema is satisfied by nothing."""
+    if isinstance(schema, bool):
+        return "demo"
+    try:
+        return _instance(schema, _Root(schema), 0, 0)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, re.error):
+        return "demo"
 
 
 def _instance(schema: Schema | bool, root: _Root, nth: int, depth: int) -> Any:

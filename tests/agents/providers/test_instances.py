@@ -60,3 +60,12 @@ def test_no_schema_takes_all_memory_or_time() -> None:
     merged = {"$ref": "#/$defs/d0", "$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(30)}}
     for schema in (twice, merged, {"type": "array", "minItems": 10**9}, {"type": "string", "minLength": 10**9}):
         assert len(str(instance(schema))) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "no_schema",
+    [{"type": "object", "required": 5}, {"enum": {"a": 1}}, {"$ref": "#/anyOf/9", "anyOf": [{}]}, {"type": "integer", "multipleOf": 0},
+     {"type": "string", "pattern": "(("}, {"type": "string", "minLength": "x"}],
+)  # fmt: skip
+def test_what_is_no_schema_stops_no_run(no_schema: dict[str, Any]) -> None:
+    assert instance(no_schema) == "demo"
