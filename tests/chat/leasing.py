@@ -16,8 +16,8 @@ NewLeases = Callable[[], Leases]
 
 
 def claim(session_id: UUID | None = SESSION, **rest: Any) -> Claim:
-    """A turn of agent `root` that has five seconds."""
-    values = {"execution_id": uuid7(), "agent_key": "root", "owner": "user:1", "deadline_s": time.monotonic() + 5, **rest}
+    """A turn of agent `root` that has a minute."""
+    values = {"execution_id": uuid7(), "agent_key": "root", "owner": "user:1", "deadline_s": time.monotonic() + 60, **rest}
     return Claim(session_id=session_id, **values)
 
 

@@ -59,7 +59,7 @@ async def entered(leases: RedisLeases, **rest: Any) -> Any:
 
 @pytest.mark.usefixtures("store")
 async def test_lock_and_slot_of_a_lease_that_nobody_renews_are_free_r8_3() -> None:
-    await entered(new(lease_s=0.4), max_parallel=1)
+    await entered(new(lease_s=1.5), max_parallel=1)
     wanted, second = claim(max_parallel=1), new(poll_s=0.05)
     assert isinstance(await second.enter(wanted), Waiting)
     assert isinstance(await second.wait(wanted), Entered)
@@ -146,7 +146,7 @@ from chat.leases_redis import RedisLeases
 from tests.chat.leasing import claim
 async def hold():
     settings.REDIS_URL = sys.argv[1]
-    await RedisLeases(lease_s=1.0).enter(claim(max_parallel=1))
+    await RedisLeases(lease_s=3.0).enter(claim(max_parallel=1))
     print("entered", flush=True)
     await asyncio.sleep(60)
 asyncio.run(hold())

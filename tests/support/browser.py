@@ -14,7 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.support.services import Missing
 
 PHONE, DESKTOP = (390, 844), (1280, 800)
-PATIENCE_S = 20
+PATIENCE_S = 60
 _OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 
 
@@ -31,10 +31,10 @@ class Browser(webdriver.Chrome):
         return [element.text for element in self.all(selector)]
 
     def until(self, condition: Any, limit_s: float = PATIENCE_S) -> Any:
-        """What `condition()` gives, once it is true; elements that were replaced meanwhile are looked for again."""
+        """What `condition()` gives, once it is true; elements that are not there yet, or no more, are looked for again."""
         from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 
-        ignored = (NoSuchElementException, StaleElementReferenceException)
+        ignored = (NoSuchElementException, StaleElementReferenceException, IndexError)
         return WebDriverWait(self, limit_s, 0.05, ignored).until(lambda _: condition(), "the page did not come so far")
 
     def complaints(self) -> list[str]:
