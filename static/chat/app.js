@@ -153,6 +153,7 @@ function fresh(name = conversation.agent.name) {
 }
 
 addEventListener("popstate", arrive);
+addEventListener("pagehide", ({ persisted }) => { if (!persisted) conversation.putAside(); });
 
 // How it looks
 
@@ -289,6 +290,10 @@ byId("earlier").addEventListener("click", () => conversation.earlier());
 byId("latest").addEventListener("click", () => {
     conversation.follow(true);
     message.focus();
+});
+byId("keys-open").addEventListener("click", () => {
+    shut();
+    byId("keys").showModal();
 });
 byId("me").addEventListener("click", (event) => toggle(byId("me-menu"), event.currentTarget));
 byId("more").addEventListener("click", (event) => {

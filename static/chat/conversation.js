@@ -44,8 +44,7 @@ export class Conversation {
     // Opens a stored conversation with the agent, or none yet.
     async open(agent, id) {
         if (this.id && this.id !== id) this.page.socket.send({ type: "detach", thread_id: this.id });
-        const unsent = this.pending.filter((one) => !one.executionId && one.overSocket !== true && one.overSocket !== false);
-        if (unsent.length) this.page.unsent(this.id ?? `new-${this.agent.name}`, unsent.map(({ text }) => text).join("\n\n"));
+        this.putAside();
         this.#blank(agent, id);
         if (id) {
             await this.load();
@@ -53,6 +52,12 @@ export class Conversation {
             this.follow(true);
         }
         this.page.changed();
+    }
+
+    // What waits for the connection is kept as a draft when the conversation, or the page, is left.
+    putAside() {
+        const unsent = this.pending.filter((one) => !one.executionId && one.overSocket === undefined);
+        if (unsent.length) this.page.unsent(this.id ?? `new-${this.agent.name}`, unsent.map(({ text }) => text).join("\n\n"));
     }
 
     get isEmpty() {

@@ -386,6 +386,16 @@ def test_a_broken_connection_loses_nothing(page: Browser) -> None:
     assert not page.the("#connection").is_displayed()
 
 
+def test_what_could_not_be_sent_is_a_draft_after_a_reload(page: Browser) -> None:
+    offline(page, off=True)
+    page.execute_script("window.dispatchEvent(new Event('offline'))")
+    page.until(lambda: page.the("#connection").is_displayed())
+    write(page, "Written on a train")
+    page.until(lambda: "Waiting for the connection" in body(page))
+    page.execute_script("window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: false }))")
+    assert "Written on a train" in page.execute_script("return Object.values(sessionStorage)")
+
+
 def test_the_agent_names_the_conversation(site: Server, page: Browser, upstream: object) -> None:
     sign_in(site, page, path="/?agent=page-named")
     write(page, "Tell me about tea, please, at length")
