@@ -7,7 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from agents import versions
@@ -16,10 +17,34 @@ from agents.admin.formfields import LinesField, ReadableJSONField, SecretField
 from agents.models import Tool
 from agents.tools import TOOLS, kind_for
 
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "http: an operation of an OpenAPI document": {
+        "openapi": "https://api.example.com/openapi.json",
+        "operation": "getWeather",
+        "headers": {"Authorization": "Bearer {{secret:token}}"},
+    },
+    "http: a request written by hand": {
+        "method": "GET",
+        "url": "https://api.example.com/orders/{order}",
+        "headers": {"X-Api-Key": "{{secret:key}}"},
+        "description": "State and contents of an order.",
+        "parameters": {"type": "object", "required": ["order"], "properties": {"order": {"type": "integer"}}},
+    },
+    "clock: another time zone than UTC": {"timezone": "Europe/Oslo"},
+}
+"""What operators may write into the settings; docs/adding-a-tool.md has all of it."""
+
+
+def _examples() -> SafeString:
+    rows = ((title, json.dumps(config, indent=2)) for title, config in EXAMPLES.items())
+    shown = format_html_join("", '<div class="sb-note">{}</div><pre class="sb-code">{}</pre>', rows)
+    told = "Settings of this kind as JSON. {{secret:NAME}} stands for a secret below."
+    return format_html('{}<details class="sb-fold"><summary>Examples</summary>{}</details>', told, shown)
+
 
 class ToolForm(ModelForm[Tool]):
     kind = forms.ChoiceField(choices=[(kind, kind) for kind in TOOLS], widget=UnfoldAdminSelectWidget())
-    config = ReadableJSONField(rows=10, help_text="Settings of this kind as JSON. {{secret:NAME}} stands for a secret below.")
+    config = ReadableJSONField(rows=10, help_text=_examples())
     secrets = SecretField(json_object=True, help_text='A JSON object, for example {"token": "…"}. Stored encrypted, never shown again.')
     masked_arguments = LinesField(help_text="One name a line: values of these arguments are shown to nobody, here neither.")
 

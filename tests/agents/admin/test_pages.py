@@ -1,5 +1,8 @@
 """Tools, people, files and the first page."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from django.contrib import admin as site
 from django.contrib.auth.models import User
@@ -7,7 +10,9 @@ from django.test import Client
 from django.utils.html import escape
 
 from agents.admin.buttons import row_url
+from agents.admin.tools import EXAMPLES
 from agents.models import Agent, Attachment, Tool, UserProfile
+from agents.tools import TOOLS, kind_for
 from config.sidebar import GROUPS
 from tests.agents.admin.forms import said, submit
 
@@ -44,6 +49,16 @@ def test_nobody_is_let_in_without_signing_in(client: Client, agent: Agent) -> No
     assert client.get("/admin/").status_code == 302
     assert client.post(row_url(agent, "publish")).status_code == 302
     assert agent.versions.count() == 1
+
+
+@pytest.mark.parametrize(("title", "config"), EXAMPLES.items())
+def test_the_examples_of_the_tool_page_work(title: str, config: Mapping[str, Any]) -> None:
+    if "openapi" not in config:  # whose document would be fetched
+        kind_for(title.partition(":")[0]).check(config)
+
+
+def test_every_kind_of_tool_has_an_example() -> None:
+    assert {title.partition(":")[0] for title in EXAMPLES} == set(TOOLS)
 
 
 def test_a_tool_is_checked_when_it_is_saved(admin: Client) -> None:
