@@ -7,6 +7,7 @@ from config import health
 from tests.conftest import NewServer
 from tests.support import clients
 from tests.support.server import Server
+from tests.support.waiting import until
 
 live = pytest.mark.live
 
@@ -79,7 +80,7 @@ def test_one_line_per_request_and_no_query_string(server: Server) -> None:
     with clients.http(server, None, **{"x-request-id": "find-me-1"}) as client:
         client.get("/status?token=do-not-log-me")
         client.get("/api/public/chat/Qm3vX8kLp2Rt5wYz7aBcDeFgHiJkN0sU")
-    lines = [line for line in server.log.splitlines() if "find-me-1" in line]
+    lines = until(lambda: len(found := [line for line in server.log.splitlines() if "find-me-1" in line]) >= 2 and found)
     assert len(lines) == 2
     assert '"path":"/status"' in lines[0]
     assert '"path":"/api/public/chat/Qm3vX8…"' in lines[1]
