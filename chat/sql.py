@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from threading import local
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -61,9 +63,7 @@ def ask(model: type[Model], columns: Sequence[str], where: str, parameters: Sequ
     sql, converters = sqltext.select(model, tuple(columns), where), sqltext.converters(connection.vendor, model, tuple(columns))
     if _is_postgres():
         return _Converted(_send(sqltext.dollars(sql), [sqltext.text_of(value) for value in parameters]), converters)
-    with _cursor() as cursor:
-        cursor.execute(sql.replace("%s", "?"), parameters)
-        return _Converted(_Done(rows=cursor.fetchall()), converters)
+    return _Converted(_Done(rows=_execute(sql.replace("%s", "?"), parameters)[1]), converters)
 
 
 def select(model: type[Model], columns: Sequence[str], where: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -95,8 +95,12 @@ def adapted_time(moment: datetime) -> Any:
 def transaction() -> Iterator[None]:
     """For the store: all of it or nothing. On PostgreSQL in as few round trips as answers are looked at, and one."""
     if not _is_postgres():
-        with django.atomic():
-            yield
+        with django.atomic(), _cursor() as cursor:
+            _open.cursor = cursor
+            try:
+                yield
+            finally:
+                _open.cursor = None
         return
     with connection.wrap_database_errors:
         _pipe().find_by_keys()
@@ -141,6 +145,7 @@ def _converted(row: tuple[Any, ...], converters: Sequence[tuple[int, sqltext.Ada
     return tuple(values)
 
 
+@cache
 def _is_postgres() -> bool:
     return connection.vendor == "postgresql"
 
@@ -156,22 +161,35 @@ def _send(sql: bytes, values: Sequence[bytes | None]) -> Answer:
 
 
 def _run(build: Callable[..., str], shape: tuple[Any, ...], model: type[Model], columns: Sequence[str], rows: Rows) -> Answer:
-    """Runs the statement for all rows on SQLite's own cursor: Django's wrappers cost more than SQLite's work.
-
-    One statement takes many rows: each statement costs two changes of threads, which is more than its work.
-    """
+    """For SQLite. One statement takes many rows: each statement costs two changes of threads, which is more than its work."""
     adapters, count = sqltext.adapters(model, tuple(columns)), 0
-    with _cursor() as cursor:
-        for start in range(0, len(rows), MAX_ROWS):
-            some = rows[start : start + MAX_ROWS]
-            values = [
-                value if adapt is None or value is None else adapt(value)
-                for row in some
-                for adapt, value in zip(adapters, row, strict=True)
-            ]
-            cursor.execute(build(len(some), *shape), values)
-            count += cursor.rowcount
+    for start in range(0, len(rows), MAX_ROWS):
+        some = rows[start : start + MAX_ROWS]
+        values = [
+            value if adapt is None or value is None else adapt(value) for row in some for adapt, value in zip(adapters, row, strict=True)
+        ]
+        count += _execute(build(len(some), *shape), values)[0]
     return _Done(count)
+
+
+class _Open(local):
+    """The cursor of this thread's transaction()."""
+
+    cursor: Any = None
+
+
+_open = _Open()
+
+
+def _execute(sql: str, values: Sequence[Any]) -> tuple[int, list[tuple[Any, ...]]]:
+    """The number of rows written, and the rows read, by SQLite's own cursor: Django's wrappers cost more than SQLite's work."""
+    cursor = _open.cursor
+    if cursor is None:
+        with _cursor() as cursor:
+            cursor.execute(sql, values)
+            return cursor.rowcount, cursor.fetchall()
+    cursor.execute(sql, values)
+    return cursor.rowcount, cursor.fetchall()
 
 
 @contextmanager

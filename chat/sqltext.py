@@ -177,8 +177,8 @@ def _hex(value: UUID) -> str:
 
 
 def naive(value: datetime) -> str:
-    """As SQLite stores times."""
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+    """As SQLite stores times: in UTC, without saying so."""
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(" ")[:-6]
 
 
 def _aware(value: Any) -> datetime:
