@@ -9,10 +9,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from agents import answerschema
 from agents.fields import EncryptedTextField
 from agents.ids import uuid7
 
@@ -21,6 +23,11 @@ TOOL_NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 check_name = RegexValidator(NAME_PATTERN, "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit.")
 check_base_url = RegexValidator(r"\Ahttps?://[^\s/?#@]+(/[^\s?#]*)?\Z", "An address like https://api.example.com/v1, without a query.")
 check_tool_name = RegexValidator(TOOL_NAME_PATTERN, "1 to 64 letters, digits, '_' or '-'.")
+
+
+def check_output_schema(value: Any) -> None:
+    if problem := answerschema.problem(value):
+        raise ValidationError(problem)
 
 
 class CatalogVersion(models.Model):
@@ -168,7 +175,7 @@ class Agent(models.Model):
         "body limit (bytes)", default=0, help_text="0: the site's limit, or 10 MiB when images are accepted."
     )
     output_mode = models.CharField(max_length=16, choices=OutputMode.choices, default=OutputMode.TEXT)
-    output_schema = models.JSONField(null=True, blank=True)
+    output_schema = models.JSONField(null=True, blank=True, validators=[check_output_schema])
     approval_notice = models.CharField(max_length=500, default="This step needs approval before it can continue.")
     conversation_starters = models.JSONField(default=list, blank=True)
     enabled = models.BooleanField(default=True)

@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.db.models import Field, Max, Prefetch, QuerySet
 
+from agents import answerschema
 from agents.models import Agent, AgentVersion, Provider, Tool
 from agents.specs import AgentSpec, ModelSpec, ProviderSpec, Sampling, ToolSpec
 from agents.tools import kind_for
@@ -47,7 +48,7 @@ class NothingToPublish(ValueError):
 
 
 class CannotPublish(ValueError):
-    """The draft, or the version to go back to, names something that no longer exists; the text says what."""
+    """The draft, or the version to go back to, names what no longer exists or asks for what cannot be; the text says what."""
 
 
 # Draft -> version
@@ -77,6 +78,7 @@ def publish(agent: Agent, user: User | None = None, note: str = "") -> AgentVers
     if draft.published and complete(draft.published.config) == config:
         raise NothingToPublish("Nothing to publish: the draft equals the published version.")
     _check_references(config)
+    _check_schema(config)
     last = draft.versions.aggregate(last=Max("number"))["last"] or 0
     version = AgentVersion.objects.create(agent=draft, number=last + 1, config=config, note=note[:100], published_by=user)
     agent.published = draft.published = version
@@ -306,3 +308,10 @@ def _check_references(config: Mapping[str, Any]) -> None:
     wanted = {row["tool"] for row in config["tools"]}
     if Tool.objects.filter(pk__in=wanted).count() < len(wanted):
         raise CannotPublish("A tool of this version does not exist any more.")
+
+
+def _check_schema(config: Mapping[str, Any]) -> None:
+    """Drafts and versions may be older than the check of the column."""
+    problem = answerschema.problem(config["output_schema"]) if config["output_schema"] else ""
+    if problem:
+        raise CannotPublish(f"The output schema cannot be used. {problem}")

@@ -1,14 +1,13 @@
 """Structured output (OAI-31 to OAI-33): which format binds the answer, and whether the answer keeps to it."""
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from agents.answerschema import size, validator
 from agents.specs import AgentSpec
 from chat.requests import TurnRequest
-from chat.schemasize import Size, size_of
 
 
 def format_of(request: TurnRequest) -> Mapping[str, Any] | None:
@@ -63,28 +62,6 @@ def _values_in(value: Any) -> int:
 
 def _children(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
-@lru_cache(maxsize=256)
-def size(schema: bytes) -> Size:
-    """How large an encoded schema is. Raises ValueError for one that is too large to check anything against."""
-    return size_of(orjson.loads(schema))
-
-
-@lru_cache(maxsize=256)
-def validator(schema: bytes) -> Any:
-    """The validator of an encoded schema; documents outside of it are never fetched. Raises ValueError when there can be none."""
-    import jsonschema_rs  # here: 3 MB that only schemas need
-
-    size(schema)
-    try:
-        return jsonschema_rs.validator_for(orjson.loads(schema), retriever=_refuse)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        raise ValueError(error.message if isinstance(error, jsonschema_rs.ValidationError) else str(error)) from error
-
-
-def _refuse(uri: str) -> Any:
-    raise ValueError(f"{uri} is not part of the schema")
 
 
 def repair_messages(text: str, problem: str) -> list[dict[str, Any]]:

@@ -97,12 +97,6 @@ class AgentForm(ModelForm[Agent]):
         if "model" in self.fields:
             self.fields["model"].widget = SuggestingInput(_served_models())
 
-    def clean_output_schema(self) -> Any:
-        schema = self.cleaned_data["output_schema"]
-        if schema is not None and not isinstance(schema, dict):
-            raise forms.ValidationError("A JSON Schema is a JSON object.")
-        return schema
-
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         wants_schema = cleaned.get("output_mode") == Agent.OutputMode.JSON_SCHEMA

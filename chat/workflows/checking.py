@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import orjson
-
+from agents import answerschema
 from agents.specs import AgentSpec
-from chat import structured
 from chat.workflows import inputs
 from chat.workflows.definition import AgentStep, DefinitionError, ToolStep, parse
 from chat.workflows.expressions import templates
@@ -37,11 +35,8 @@ def _agent(step: AgentStep, agent: AgentSpec | None, may_ask: Callable[[AgentSpe
     for name in step.tools or ():
         if agent.tool(name) is None:
             yield f"step {step.id}: tools: {step.agent!r} has no tool {name!r}"
-    if step.output_schema is not None:
-        try:
-            structured.validator(orjson.dumps(step.output_schema))
-        except ValueError as error:
-            yield f"step {step.id}: schema: {error}"
+    if step.output_schema is not None and (problem := answerschema.problem(step.output_schema)):
+        yield f"step {step.id}: schema: {problem}"
 
 
 def _tool(step: ToolStep, host: AgentSpec | None) -> Iterator[str]:

@@ -1,14 +1,16 @@
 """`agents apply`: a file makes providers, tools and agents, twice changes nothing, and a bad file changes nothing at all."""
 
+import json
 import textwrap
 
 import pytest
 from django.contrib.auth.models import Group, User
 
-from agents import versions
+from agents import answerschema, versions
 from agents.agentsfile import AgentEntry, ApplyError, ProviderEntry, ToolEntry, parse
 from agents.apply import apply
 from agents.models import Agent, Provider, Tool
+from tests.support.schemas import doubling
 
 pytestmark = pytest.mark.django_db
 
@@ -109,6 +111,8 @@ def test_a_mistake_is_named_by_its_path(text, problem):
     ("line", "problem"),
     [
         ("temperature: 3.5", "agents[0].temperature: Ensure this value is less than or equal to 2."),
+        ("output_schema: {type: anything}", f"agents[0].output_schema: {answerschema.problem({'type': 'anything'})}"),
+        (f"output_schema: {json.dumps(doubling(25))}", f"agents[0].output_schema: {answerschema.problem(doubling(25))}"),
         ("owner: nobody", "agents[0].owner: there is no user 'nobody'"),
         ("managers: [nobody]", "agents[0].managers[0]: there is no user 'nobody'"),
         ("shared_groups: [nobody]", "agents[0].shared_groups[0]: there is no group 'nobody'"),

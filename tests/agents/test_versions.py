@@ -10,6 +10,7 @@ from django.db import connection
 
 from agents import comparing, versions
 from agents.models import Agent, AgentVersion, CatalogVersion, Provider, Tool
+from tests.support.schemas import doubling
 
 pytestmark = pytest.mark.django_db
 
@@ -162,6 +163,13 @@ def test_an_unknown_fallback_provider_cannot_be_published(agent):
     agent.fallbacks = [{"provider": "nowhere", "model": "small"}]
     agent.save()
     with pytest.raises(versions.CannotPublish, match="'nowhere'"):
+        versions.publish(agent)
+
+
+def test_a_schema_that_no_answer_can_be_checked_against_is_not_published(agent):
+    agent.output_schema = doubling(25)
+    agent.save()
+    with pytest.raises(versions.CannotPublish, match="output schema cannot be used"):
         versions.publish(agent)
 
 

@@ -9,11 +9,11 @@ import orjson
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 
-from chat import structured
+from agents import answerschema
+from agents.schemasize import pointed
 from chat.protocols.openai.errors import invalid
 from chat.protocols.openai.parameters import boolean, mapping, one_of, text
 from chat.protocols.openai.tools import tool_name
-from chat.schemasize import pointed
 
 MAX_SCHEMA_BYTES = 65_536
 _PATH = "response_format.json_schema"
@@ -89,7 +89,7 @@ def _problem(encoded: bytes) -> str:
 def _unusable(encoded: bytes) -> str:
     """The engine that will check the answer has the last word, before a model is asked (OAI-31)."""
     try:
-        structured.validator(encoded)
+        answerschema.validator(encoded)
     except ValueError as error:
         return f"the schema cannot be used: {error}"[:300]
     return ""

@@ -1,5 +1,7 @@
 """Agents in the admin: edit, publish, go back; a model that is not served is said at once; managers see their own only."""
 
+import json
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -9,6 +11,7 @@ from agents import versions
 from agents.admin.buttons import row_url
 from agents.models import Agent, AgentVersion, Provider, Tool
 from tests.agents.admin.forms import said, submit
+from tests.support.schemas import doubling
 
 LIST = "/admin/agents/agent/"
 ADD = LIST + "add/"
@@ -102,6 +105,13 @@ def test_a_fallback_at_an_unknown_provider_is_refused(admin: Client, agent: Agen
 def test_an_output_schema_is_asked_for_where_it_is_needed(admin: Client, agent: Agent) -> None:
     page = submit(admin, row_url(agent), "agent_form", output_mode="json_schema")
     assert "This output needs a schema." in page.content.decode()
+
+
+def test_a_schema_that_no_answer_can_be_checked_against_is_refused(admin: Client, agent: Agent) -> None:
+    page = submit(admin, row_url(agent), "agent_form", output_schema=json.dumps(doubling(25)))
+    assert "No answer can be checked against it: it has more than 10000 parts" in page.content.decode()
+    agent.refresh_from_db()
+    assert agent.output_schema is None
 
 
 def test_the_owner_edits_the_agent_and_cannot_give_it_away(owners: Client, agent: Agent, owner: User) -> None:
