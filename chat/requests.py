@@ -117,6 +117,7 @@ class TurnRequest:
     `response_format`: of Chat Completions (OAI-31), with `repair_calls` allowed on an invalid answer.
     `whole`: the caller reads no pieces, so the model is asked for its answer in one. `keep_on_leave`: R6.2.
     `forget_failure`: a failed turn leaves the history (OAI-54). `busy`: overrides the agent's policy.
+    `most_history`: no more stored messages than these go to the model (WS-31).
     `answerer`: the connection that runs `client_tools` and answers: the turn waits for it (R11.2); empty: a call to one ends the turn.
     `source`: what its messages came by: text, voice or task. `stored_parts`: what the conversation keeps in place of `parts`.
     `workflow`: it is run in place of the agent's own loop; `agent` is its host.
@@ -147,6 +148,7 @@ class TurnRequest:
     timeout_s: float
     whole: bool = False
     keep_on_leave: bool = False
+    most_history: int | None = None
     forget_failure: bool = False
     busy: Literal["queue", "reject", "interrupt"] | None = None
     idempotency: IdempotencyClaim | None = None

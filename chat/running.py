@@ -160,7 +160,7 @@ async def _messages(turn: Turn) -> bytes:
         turn.transcript = began.transcript
     elif turn.transcript is None or turn.transcript.version != began.version:
         turn.transcript = await store.run(records.read_transcript, request.session.id, began.version)
-    return turn.transcript.messages_json(system, new, budget)
+    return turn.transcript.messages_json(system, new, budget, request.most_history)
 
 
 def _started(turn: Turn) -> TurnStarted:

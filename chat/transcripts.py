@@ -151,14 +151,18 @@ class Transcript:
         self.tokens += sum(map(estimate_tokens, messages))
         return True
 
-    def messages_json(self, system: bytes, new_user: Sequence[ProviderMessage], budget_tokens: int) -> bytes:
+    def messages_json(
+        self, system: bytes, new_user: Sequence[ProviderMessage], budget_tokens: int, most_messages: int | None = None
+    ) -> bytes:
         """The whole JSON array: `system` (one encoded message, or b""), history cut to the budget (R9.2g), the new user input.
 
-        `budget_tokens` is for everything but the system message. The newest turn is never cut.
+        `budget_tokens` is for everything but the system message; of the stored messages about the newest `most_messages` are
+        taken, whole turns of them. The newest turn is never cut.
         """
         tail = self._tail(new_user)
         surplus = self.tokens + sum(map(estimate_tokens, tail)) - budget_tokens
-        start = self._first_kept(surplus) if surplus > 0 else 0
+        oldest = 0 if most_messages is None else max(0, self.count + len(self.loose) - most_messages)
+        start = self._first_kept(surplus, oldest) if surplus > 0 or oldest else 0
         pieces: list[bytes | memoryview] = [system] if system else []
         if start < self.size:
             pieces.append(memoryview(self._buffer)[start : self.size])
@@ -173,9 +177,9 @@ class Transcript:
         turns = without_retries(turns_of(self.loose), new_text)
         return [message for turn in turns for message in turn.messages] + list(new_user)
 
-    def _first_kept(self, surplus: int) -> int:
-        """The offset of the oldest turn that stays when `surplus` tokens must go; the fragment's end when none does."""
-        low, high = 0, self.count
+    def _first_kept(self, surplus: int, oldest: int) -> int:
+        """The offset of the oldest turn that stays when `surplus` tokens and what stands before `oldest` must go; else the end."""
+        low, high = min(oldest, self.count), self.count
         while low < high:
             middle = (low + high) // 2
             if self._at(middle)[3] >= surplus:

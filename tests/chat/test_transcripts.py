@@ -73,6 +73,12 @@ def test_the_system_message_comes_first_and_is_never_cut_r9_2g() -> None:
     assert contents(messages) == ["Be kind.", "question 48", "answer 48", "question 49", "answer 49", "now"]
 
 
+@pytest.mark.parametrize(("most", "first"), [(None, 0), (100, 0), (99, 1), (4, 48), (3, 49), (1, 50), (0, 50)])
+def test_no_more_messages_are_sent_than_a_wire_allows_in_whole_turns_ws_31(most: int | None, first: int) -> None:
+    messages = orjson.loads(build(SESSION, 1, talk(50)).messages_json(b"", [{"role": "user", "content": "now"}], AMPLE, most))
+    assert contents(messages) == [f"{word} {turn}" for turn in range(first, 50) for word in ("question", "answer")] + ["now"]
+
+
 def test_an_empty_history_sends_the_new_message_alone() -> None:
     assert sent(Transcript(SESSION), "hi") == [{"role": "user", "content": "hi"}]
 

@@ -28,6 +28,8 @@ from chat.sessions import new_session, ref_of
 from chat.turns import Turn
 
 ROUTE = "websocket"
+MOST_HISTORY = 1000
+"""Messages of a thread that a model is told of at most (WS-31)."""
 _ATTEMPTS = 4
 
 
@@ -146,6 +148,7 @@ def _request(connection: Connection, message: ChatMessage, agent: AgentSpec, ses
         answerer=connection.id if tools else "",
         timeout_s=settings.CHAT_REQUEST_TIMEOUT,
         keep_on_leave=True,
+        most_history=MOST_HISTORY,
         idempotency=claim,
         client_message_id=message.id or "",
         request_id=f"req_{uuid7().hex[-16:]}",
