@@ -53,11 +53,6 @@ def prepare(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**config, "openapi": documents.parse(document)} if isinstance(document, str) else config
 
 
-def suggested_name(config: Mapping[str, Any]) -> str:
-    """A function name that follows from the config; empty for a request written by hand."""
-    return _action(config).name
-
-
 async def call(spec: ToolSpec, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
     try:
         request = request_for(_action(spec.config), arguments, spec.secrets)

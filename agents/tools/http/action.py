@@ -40,7 +40,6 @@ class Field:
 class Action:
     """`parameters` is JSON Schema. `body` is JSON with gaps; `rest` says where arguments go that fill no gap."""
 
-    name: str = ""
     description: str = ""
     parameters: Mapping[str, Any]
     method: str
@@ -59,17 +58,7 @@ def has_dot_steps(url: str) -> bool:
 
 def arguments_of(action: Action) -> set[str]:
     """Names of the arguments that fill a gap."""
-    return {name for _, name in gaps_in(action) if name}
-
-
-def secrets_of(action: Action) -> set[str]:
-    """Names of the secrets that fill a gap."""
-    return {secret for secret, _ in gaps_in(action) if secret}
-
-
-def gaps_in(action: Action) -> list[tuple[str, str]]:
-    """(secret, argument) of every gap; one of the two is empty."""
-    return [(gap[1] or "", gap[2] or "") for text in all_texts(action) for gap in GAP.finditer(text)]
+    return {gap[2] for text in all_texts(action) for gap in GAP.finditer(text) if gap[2]}
 
 
 def fill(template: Any, arguments: Mapping[str, Any], secrets: Mapping[str, str]) -> Any:

@@ -35,11 +35,6 @@ class Operation:
         texts = [str(self.content[key]) for key in ("summary", "description") if self.content.get(key)]
         return "\n\n".join(texts)[:_MAX_DESCRIPTION_CHARS] or self.key
 
-    @property
-    def name(self) -> str:
-        """A function name: the operationId, else made of method and path."""
-        return re.sub(r"[^A-Za-z0-9_-]+", "_", str(self.content.get("operationId") or self.key)).strip("_")[:64]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -65,7 +60,6 @@ def action_for(document: Mapping[str, Any], wanted: str, settings: Settings) -> 
     operation = _find(operations(document), wanted)
     builder = _Builder(Schemas(document), operation, settings)
     return Action(
-        name=operation.name,
         description=settings.description or operation.description,
         method=operation.method.upper(),
         url=_server(document, operation, settings).rstrip("/") + builder.path(),

@@ -75,9 +75,9 @@ def action(wanted: str, document: dict[str, Any] = PETS, **settings: Any) -> Any
     return built
 
 
-def test_an_operation_gives_name_description_and_parameters() -> None:
+def test_an_operation_gives_description_and_parameters() -> None:
     got = action("getPet")
-    assert (got.name, got.description, got.method) == ("getPet", "One pet.\n\nWith everything.", "GET")
+    assert (got.description, got.method) == ("One pet.\n\nWith everything.", "GET")
     assert got.parameters == {
         "type": "object",
         "properties": {
@@ -100,9 +100,8 @@ def test_arguments_go_where_the_document_says() -> None:
     assert request.headers == {"X-Trace": "t", "Cookie": "session=s"}
 
 
-def test_an_operation_without_id_is_named_by_method_and_path() -> None:
+def test_an_operation_without_id_is_called_by_method_and_path() -> None:
     got = action("put /pets/{petId}")
-    assert got.name == "PUT_pets_petId"
     assert got.parameters["required"] == ["petId", "body"]
     request = request_for(got, {"petId": 7, "body": {"name": "Rex"}}, {})
     assert (request.method, request.body, request.headers) == ("PUT", b'{"name":"Rex"}', {"Content-Type": "application/json"})
@@ -149,7 +148,6 @@ def test_what_the_operator_sets_is_no_argument_any_more() -> None:
     request = request_for(http._action(config), {"petId": 1}, {"t": "s3cret"})
     assert request.url == "https://mirror.test/pets/1?verbose=true&petId=p"
     assert request.headers == {"x-trace": "fixed", "Authorization": "Bearer s3cret"}
-    assert http.suggested_name(config) == "getPet"
 
 
 def test_a_relative_server_is_that_of_the_document() -> None:
