@@ -138,7 +138,7 @@ class Handler(ASGIHandler):
         except SwitchboardError as error:
             return refuse(error, request.request_id, envelope)
         except Exception:
-            logger.exception("request %s %s failed", request.method, logs.shown_path(request.path))
+            logger.exception("request %s failed: %s %s", request.request_id, request.method, logs.shown_path(request.path))
             return refuse(SwitchboardError("internal_error"), request.request_id, envelope)
         return response
 

@@ -85,11 +85,6 @@ def _rendered_lines(stream: TextIO, render: Processor) -> Callable[[dict[str, An
     return lambda event: logger.info(**event)
 
 
-def bind_request(request_id: str) -> None:
-    """Lines logged from here on in this task, and in tasks it starts, carry the request's id."""
-    structlog.contextvars.bind_contextvars(request_id=request_id)
-
-
 @lru_cache(maxsize=256)
 def shown_path(path: str) -> str:
     """Tokens that are part of a path are recorded as their first 6 characters."""
@@ -119,7 +114,6 @@ def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 _COMMON: list[Processor] = [
-    structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.PositionalArgumentsFormatter(),

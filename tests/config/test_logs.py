@@ -30,7 +30,6 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     logs.configure(settings.LOGGING)
     logging.getLogger().handlers = kept
-    structlog.contextvars.clear_contextvars()
 
 
 def test_one_line_per_request(lines: Lines) -> None:
@@ -84,13 +83,6 @@ def test_no_secret_and_no_query_string(lines: Lines) -> None:
         assert secret not in json.dumps(told)
     assert told[0]["event"] == "GET /ws with Bearer [redacted]"
     assert "cannot use [redacted]" in told[2]["exception"]
-
-
-def test_lines_of_a_request_carry_its_id(lines: Lines) -> None:
-    """R3.4."""
-    logs.bind_request("req_9")
-    logging.getLogger("switchboard.turns").warning("slow")
-    assert lines()[0]["request_id"] == "req_9"
 
 
 @pytest.mark.parametrize("name", ["uvicorn.access", "daphne.access", "django.server"])
