@@ -402,6 +402,33 @@ def test_a_refused_turn_moves_nothing(owner: httpx.Client) -> None:
     assert get(owner, "session")["session_id"] == before
 
 
+def test_a_chat_is_told_as_running_before_the_model_and_as_over_before_the_answer_ends(owner: httpx.Client, upstream: FakeUpstream) -> None:
+    """AG-14: claim, slot, message and execution come before the model; the end and its sums, slot and claim before the last bytes."""
+    held, key = upstream.hold(), {"idempotency-key": str(uuid4())}
+
+    def chat() -> httpx.Response:
+        return ask(owner, held.message, "narrow", new_session=True, headers=key)
+
+    def seen(*rest: str) -> Any:
+        return owner.get(path("narrow", *rest)).json()
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(chat)
+        held.wait()
+        (begun,), activity, repeated = seen("executions", "running")["executions"], seen("activity"), chat()
+        question = session(owner, begun["session_id"], "narrow")["messages"]
+        held.release()
+        answer = asked.result()
+    over, idle, after = seen("executions", begun["id"]), seen("activity"), session(owner, begun["session_id"], "narrow")
+    assert (begun["status"], begun["trigger"], begun["wire"], activity["status"]) == ("running", "chat", "agents", "running")
+    assert (texts(question), question[0]["status"]) == ([held.message], "pending")
+    assert (repeated.status_code, repeated.json()["code"]) == (409, "request_in_progress")
+    assert (over["status"], over["usage"]["output_tokens"], idle["status"]) == ("success", 9, "idle")
+    assert (texts(after["messages"]), after["session"]["message_count"]) == ([held.message, ANSWER], 2)
+    assert chat().content == answer.content
+    assert told(owner, agent="narrow")["execution"]["was_queued"] is False
+
+
 # Two at once, and leaving
 
 
