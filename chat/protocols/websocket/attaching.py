@@ -13,31 +13,16 @@ from agents.specs import AgentSpec
 from chat import eventship, readings
 from chat.eventlog import registry
 from chat.live import OPEN, Asked
-from chat.models import Execution, Message
+from chat.models import Execution
 from chat.protocols.websocket import history, threads
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.errors import refusal
 from chat.protocols.websocket.serializers import Attach, Detach, Resume
 from chat.protocols.websocket.watch import Watch
+from chat.protocols.websocket.watches import watch_for
 from chat.requests import SessionRef
 from chat.store import run
 from chat.views import uuid_for
-
-MAX_THREADS = 20
-
-
-def watch_for(connection: Connection, session: SessionRef, thread_id: str, *, own: bool, agent: AgentSpec | None) -> Watch:
-    """The connection's watch of the conversation; a new one calls it as the client does. Raises too_many_threads (WS-62)."""
-    known = connection.watches.get(session.id)
-    if known is not None:
-        return known
-    if len(connection.watches) >= MAX_THREADS:
-        raise refusal("too_many_threads", status=429)
-    reasoning = connection.reasoning and agent is not None and agent.show_reasoning
-    watch = connection.watches[session.id] = Watch(
-        connection, session, thread_id, own=own, reasoning=reasoning, version=agent.version if agent else 0
-    )
-    return watch
 
 
 async def attach(connection: Connection, asked: Attach) -> None:
@@ -125,15 +110,6 @@ def _run(execution_id: UUID) -> Execution | None:
 
 def _newest(session_id: UUID) -> Execution | None:
     return Execution.objects.select_related("session").filter(session_id=session_id).order_by("-created_at").first()
-
-
-async def stored_run(execution_id: UUID) -> tuple[Execution | None, Message | None]:
-    """A run with its conversation, and the message it answers."""
-    return await run(_run, execution_id), await run(_message, execution_id)
-
-
-def _message(execution_id: UUID) -> Message | None:
-    return Message.objects.filter(execution_id=execution_id, role="user").first()
 
 
 async def _active(row: Execution) -> dict[str, Any]:

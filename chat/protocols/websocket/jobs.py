@@ -11,14 +11,13 @@ from agents.specs import AgentSpec
 from chat import backlog, queued, readings
 from chat.models import Execution, Workflow
 from chat.protocols.websocket import clienttools, messages, threads
-from chat.protocols.websocket.attaching import MAX_THREADS, watch_for
 from chat.protocols.websocket.begun import check_turns
 from chat.protocols.websocket.codec import Body, job_body
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.contents import parts_of
-from chat.protocols.websocket.errors import refusal
 from chat.protocols.websocket.serializers import ChatMessage, RunJob
 from chat.protocols.websocket.watch import Watch
+from chat.protocols.websocket.watches import watch_alone, watch_for
 from chat.requests import Part, SessionRef
 from chat.sessions import new_session
 from chat.store import run
@@ -90,7 +89,7 @@ async def run_job(connection: Connection, asked: RunJob) -> None:
     await check_turns(connection, None)
     task = calls.task_of(principal, workflow, host, asked.params or {}, **_asker(connection, host))
     accepted = await queued.enqueue(task)
-    watch = _alone(connection, principal, host, accepted.execution_id)
+    watch = watch_alone(connection, host, accepted.execution_id)
     connection.began[accepted.execution_id] = watch.session.id
     connection.send(_queued(watch, accepted.execution_id, workflow.name, await run(backlog.place_of, accepted.execution_id)))
     await readings.follow(accepted.execution_id, watch)
@@ -101,7 +100,7 @@ async def reconnect(connection: Connection, row: Execution, after: int) -> None:
     host = directory.current().by_id.get(row.agent_id) if row.agent_id else None
     if row.workflow_id is None or host is None or not _is_own(connection.principal, row):
         raise SwitchboardError("session_not_found")
-    watch = _alone(connection, connection.principal, host, row.id)
+    watch = watch_alone(connection, host, row.id)
     if row.principal == connection.principal.key:
         watch.mine.add(row.id)
     ids = {"thread_id": None, "session_id": None, "execution_id": str(row.id)}
@@ -111,21 +110,6 @@ async def reconnect(connection: Connection, row: Execution, after: int) -> None:
 
 def _is_own(principal: Principal, row: Execution) -> bool:
     return row.principal == principal.key if principal.user_id is None else row.owner_id == principal.user_id
-
-
-def _alone(connection: Connection, principal: Principal, host: AgentSpec, execution_id: UUID) -> Watch:
-    """What watches a job without a thread: like the watch of a conversation that has this run only."""
-    known = connection.watches.get(execution_id)
-    if known is not None:
-        return known
-    if len(connection.watches) >= MAX_THREADS:
-        raise refusal("too_many_threads", status=429)
-    alone = SessionRef(
-        id=execution_id, namespace=principal.namespace, name=None, agent_id=host.id, agent_name=host.name, owner_id=principal.user_id,
-        wire="websocket",
-    )  # fmt: skip
-    watch = connection.watches[execution_id] = Watch(connection, alone, None, own=True, reasoning=False)
-    return watch
 
 
 def _queued(watch: Watch, execution_id: UUID, workflow_id: str, place: int) -> Body:

@@ -14,8 +14,8 @@ from agents.specs import AgentSpec
 from chat import clientcalls, idempotency, readings, turns
 from chat.choice import choose
 from chat.errors import CatalogChanged
+from chat.models import Execution, Message
 from chat.protocols.websocket import clienttools, threads
-from chat.protocols.websocket.attaching import stored_run, watch_for
 from chat.protocols.websocket.begun import check_turns
 from chat.protocols.websocket.codec import Body
 from chat.protocols.websocket.connection import Connection
@@ -23,8 +23,10 @@ from chat.protocols.websocket.contents import parts_of
 from chat.protocols.websocket.errors import refusal
 from chat.protocols.websocket.serializers import ChatMessage
 from chat.protocols.websocket.watch import Watch
+from chat.protocols.websocket.watches import watch_for
 from chat.requests import IdempotencyClaim, Part, SessionRef, TurnRequest
 from chat.sessions import new_session, ref_of
+from chat.store import run
 from chat.turns import Turn
 
 ROUTE = "websocket"
@@ -179,7 +181,7 @@ async def _accepted(connection: Connection, turn: Turn, session: SessionRef, mes
 
 async def again(connection: Connection, execution_id: UUID, agent: AgentSpec) -> None:
     """The same message once more starts nothing: the first turn is named, replayed and followed (WS-25)."""
-    row, message = await stored_run(execution_id)
+    row, message = await run(_stored, execution_id)
     if row is None or row.session is None:
         raise SwitchboardError("session_busy", retry_after_s=1)
     session = ref_of(row.session)
@@ -188,6 +190,12 @@ async def again(connection: Connection, execution_id: UUID, agent: AgentSpec) ->
     told = accept_body(watch, execution_id, agent, message_id=message_id, client_message_id=client_message_id)
     connection.send({**told, "status": row.status, "replayed": True})
     await watch_own(watch, execution_id)
+
+
+def _stored(execution_id: UUID) -> tuple[Execution | None, Message | None]:
+    """A run with its conversation, and the message it answers."""
+    row = Execution.objects.select_related("session").filter(id=execution_id).first()
+    return row, Message.objects.filter(execution_id=execution_id, role="user").first()
 
 
 def accept_body(watch: Watch, execution_id: UUID, agent: AgentSpec, *, message_id: str | None, client_message_id: str | None) -> Body:
