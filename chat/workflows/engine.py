@@ -6,7 +6,7 @@ nothing else can go on. A step that is over is stored before it is told.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -19,13 +19,14 @@ from agents.access import may_use
 from agents.specs import AgentSpec
 from chat import history, records
 from chat.errors import TurnError
-from chat.events import JobUpdated, LogLine, NodeProgressed, NodeUpdated, OutputMade, StepFinished, TextDelta, TurnEvent, Usage
+from chat.events import LogLine, NodeProgressed, TurnEvent
 from chat.loop import Ended, Paused, Run
 from chat.models import FinishedStep
-from chat.progress import Progress, spent_of, summed
+from chat.progress import spent_of
 from chat.requests import WorkflowCall
 from chat.store import run as in_database
 from chat.workflows import leaves, rows
+from chat.workflows.account import Account
 from chat.workflows.definition import (
     MAX_ITEMS,
     PARALLEL,
@@ -43,10 +44,11 @@ from chat.workflows.definition import (
 )
 from chat.workflows.expressions import ExpressionError, evaluate, fill
 from chat.workflows.graph import TOP, BlockKey, Graph, build
-from chat.workflows.state import SHOWN_BYTES, Decided, Pause, Result, Scope, StepFailed, Waits, canonical, text_of
+from chat.workflows.state import SHOWN_BYTES, Decided, Pause, Result, Scope, StepFailed, Waits, canonical
 
 _LONGEST_PAUSE_S = 600
 _STOPPED = "The step was stopped."
+LeafStep = AgentStep | ToolStep | ApprovalStep | OutputStep
 _LEAVES: Mapping[type, Callable[..., Awaitable[Result | Waits]]] = {
     AgentStep: leaves.ask,
     ToolStep: leaves.call,
@@ -58,14 +60,8 @@ _LEAVES: Mapping[type, Callable[..., Awaitable[Result | Waits]]] = {
 async def run(turn: Run) -> Ended | Paused:
     """Runs the workflow of a turn, from its beginning or from where an earlier attempt was. Raises TurnError."""
     engine = await _engine(turn)
-    turn.progress.job = {"workflow_id": engine.called.name, "result": None, "step": "", "told": []}
-    turn.progress.parts.append({"type": "step", "step": 1, "model": ""})
-    turn.progress.steps.append({"step": 1, "model": "", "finish_reason": "stop", "usage": Usage()})
-    turn.progress.step = 1
     turn.progress.spent += spent_of(await in_database(rows.cut_off, UUID(turn.context.execution_id)))
-    done = len(engine.finished)
-    message = f"Goes on after {done} finished step{'s' if done > 1 else ''}" if done else "Started"
-    turn.emit(JobUpdated(workflow_id=engine.called.name, status="running", message=message))
+    engine.account.begin(len(engine.finished))
     return await engine.go()
 
 
@@ -87,7 +83,8 @@ async def _engine(turn: Run) -> "Engine":
     graph = build(parse(stored.definition))
     values = await _inputs(turn, called, graph)
     finished = await in_database(rows.finished, execution_id)
-    return Engine(run=turn, called=called, graph=graph, inputs=values, finished=finished, editor_id=stored.editor_id)
+    account = Account(workflow_id=called.name, progress=turn.progress, emit=turn.emit)
+    return Engine(run=turn, account=account, graph=graph, inputs=values, finished=finished, editor_id=stored.editor_id)
 
 
 async def _inputs(turn: Run, called: WorkflowCall, graph: Graph) -> dict[str, Any]:
@@ -106,7 +103,7 @@ class Engine:
     """One segment of one run. `finished`: steps that are over; `waiting`: what is to be decided before it can go on."""
 
     run: Run
-    called: WorkflowCall
+    account: Account
     graph: Graph
     inputs: Mapping[str, Any]
     finished: dict[str, FinishedStep]
@@ -119,7 +116,7 @@ class Engine:
     async def go(self) -> Ended | Paused:
         scope = Scope({"inputs": self.inputs}, {})
         if await self._block(TOP, scope):
-            self._answer()
+            self.account.answer(self.graph)
             return Ended(finish_reason="stop")
         return Paused(waiting=tuple(self.waiting.calls), inner=self.waiting.to_json())
 
@@ -144,26 +141,6 @@ class Engine:
     async def _editor_may(self, agent: AgentSpec) -> bool:
         editor = await directory.user(self.editor_id) if self.editor_id is not None else None
         return editor is not None and may_use(editor.principal, agent)
-
-    def count(self, nested: Progress) -> None:
-        """Adds what a nested agent used to the run, once, however it ended (R10.1)."""
-        progress = self.run.progress
-        progress.spent += nested.spent
-        nested.spent = []
-        progress.model_s += nested.model_s
-        nested.model_s = 0.0
-        progress.model_used = nested.model_used or progress.model_used
-        if progress.first_token_s is None:
-            progress.first_token_s = nested.first_token_s
-
-    def take(self, result: Result) -> None:
-        """Adds a step's parts and records of model calls to the run's."""
-        progress = self.run.progress
-        for record in result.steps:
-            progress.step += 1
-            progress.steps.append({**record, "step": progress.step})
-            progress.parts.append({"type": "step", "step": progress.step, "model": record["model"]})
-        progress.parts += result.parts
 
     # The graph
 
@@ -209,15 +186,15 @@ class Engine:
                     assert_never(step)
         except (StepFailed, ExpressionError) as error:
             failed = error if isinstance(error, StepFailed) else StepFailed(_scrubbed(str(error)), final=True)
-            self._tell(step, path, "error", error=failed.sentence)
+            self.account.tell(step, path, "error", error=failed.sentence)
             self.run.progress.job["step"] = path
             raise TurnError("workflow_failed", failed.sentence, detail=failed.detail or f"step {path}: {failed.sentence}") from error
         except asyncio.CancelledError:
-            self._tell(step, path, "error", error=_STOPPED)
+            self.account.tell(step, path, "error", error=_STOPPED)
             raise
 
     async def _branch(self, step: BranchStep, scope: Scope, path: str) -> bool:
-        self._tell(step, path, "running")
+        self.account.tell(step, path, "running")
         taken = "then" if evaluate(step.condition, scope.seen()) else "else"
         self._skip(step.blocks["else" if taken == "then" else "then"], scope)
         if not await self._block((step.id, taken), scope):
@@ -227,14 +204,14 @@ class Engine:
         return True
 
     async def _parallel(self, step: ParallelStep, scope: Scope, path: str) -> bool:
-        self._tell(step, path, "running")
+        self.account.tell(step, path, "running")
         if not await self._block((step.id, "steps"), scope, step.concurrency):
             return False
         self._container_over(step, scope, path, {each.id: scope.steps[each.id]["output"] for each in step.steps})
         return True
 
     async def _map(self, step: MapStep, scope: Scope, path: str) -> bool:
-        self._tell(step, path, "running")
+        self.account.tell(step, path, "running")
         items = evaluate(step.over, scope.seen()) if isinstance(step.over, str) else fill(step.over, scope.seen())
         if not isinstance(items, list) or len(items) > MAX_ITEMS:
             raise StepFailed(f"over: must be a list of at most {MAX_ITEMS} items", final=True)
@@ -254,7 +231,7 @@ class Engine:
             async with room:
                 went = await self._block((step.id, "steps"), scope)
             over += went
-            if went and self._news(f"{scope.prefix}/over"):
+            if went and self.account.is_news(f"{scope.prefix}/over"):
                 self.emit(NodeProgressed(node_id=path, progress=over, total=len(scopes)))
             return went
 
@@ -268,40 +245,40 @@ class Engine:
         """The steps of a way that is not taken, told as such (WS-55)."""
         for step in walk(steps):
             scope.put(step.id, None, "skipped")
-            self._tell(step, scope.path(step.id), "completed", skipped=True)
+            self.account.tell(step, scope.path(step.id), "completed", skipped=True)
 
     def _container_over(self, step: Step, scope: Scope, path: str, output: Any) -> None:
         plain, size = canonical(output)
         scope.put(step.id, plain)
-        self._tell(step, path, "completed", result=plain if size <= SHOWN_BYTES else None)
+        self.account.tell(step, path, "completed", result=plain if size <= SHOWN_BYTES else None)
 
     # One step
 
-    async def _leaf(self, step: "LeafStep", scope: Scope, path: str) -> bool:
+    async def _leaf(self, step: LeafStep, scope: Scope, path: str) -> bool:
         stored = self.finished.get(path)
         if stored is None:
             result = await self._worked(step, scope, path)
             if isinstance(result, Waits):
                 self.waiting.add(path, result)
-                self._tell(step, path, "waiting")
+                self.account.tell(step, path, "waiting")
                 return False
             stored = await self._kept(step, path, result)
-        elif self._news(f"{path}/kept"):
-            self._again(stored)
+        else:
+            self.account.keep_again(path, stored)
         shown = stored.output if stored.shown is None else stored.shown
         if isinstance(step, OutputStep):
-            self._put_out(step, path, shown)
+            self.account.put_out(step, path, shown)
         scope.put(step.id, stored.output, "error" if stored.error else "completed", stored.error)
-        self._tell(step, path, "error" if stored.error else "completed", result=shown, error=stored.error)
+        self.account.tell(step, path, "error" if stored.error else "completed", result=shown, error=stored.error)
         return True
 
-    async def _worked(self, step: "LeafStep", scope: Scope, path: str) -> Result | Waits:
+    async def _worked(self, step: LeafStep, scope: Scope, path: str) -> Result | Waits:
         if isinstance(step, ApprovalStep | OutputStep):
             if isinstance(step, OutputStep) or self.decided(path):
-                self._tell(step, path, "running")
+                self.account.tell(step, path, "running")
             return await _LEAVES[type(step)](self, step, scope, path)
         async with self.slots:
-            self._tell(step, path, "running")
+            self.account.tell(step, path, "running")
             try:
                 return await self._tries(step, scope, path)
             except (StepFailed, ExpressionError) as error:
@@ -334,7 +311,7 @@ class Engine:
         except TimeoutError as error:
             raise StepFailed(f"The step took longer than {step.timeout_s:g} seconds.") from error
 
-    async def _kept(self, step: "LeafStep", path: str, result: Result) -> FinishedStep:
+    async def _kept(self, step: LeafStep, path: str, result: Result) -> FinishedStep:
         """Stores the step as over, before it is told: a later attempt goes on after it."""
         output, size = canonical(_clean(result.output))
         shown = await self._stored(step, output) if size > SHOWN_BYTES else None
@@ -343,18 +320,8 @@ class Engine:
             "steps": orjson.loads(orjson.dumps(list(result.steps))), "spent": list(result.spent),
         }  # fmt: skip
         await in_database(rows.keep, UUID(self.run.context.execution_id), path, values, result.tried)
-        self._news(f"{path}/kept")
-        self.take(result)
-        if result.steps:
-            usage = summed(record["usage"] for record in result.steps)
-            self.emit(StepFinished(step=self.run.progress.step, usage=usage, model=self.run.progress.model_used))
+        self.account.keep(path, result)
         return FinishedStep(path=path, **values)
-
-    def _again(self, stored: FinishedStep) -> None:
-        """What an earlier attempt did counts as if this one had."""
-        steps = [{**record, "usage": Usage(**record["usage"])} for record in stored.steps]
-        self.take(Result(parts=stored.parts, steps=steps))
-        self.run.progress.spent += spent_of(stored.spent)
 
     async def _stored(self, step: Step, value: Any) -> dict[str, Any]:
         """A value that is too large to be sent, as a file of the caller's (WS-57)."""
@@ -363,72 +330,6 @@ class Engine:
         row = await attachments.store(principal, name, [encoded], "application/json", anything=True)
         uri = settings.PUBLIC_BASE_URL.rstrip("/") + attachments.signed_path(row)
         return {"type": "document", "uri": uri, "asset_id": str(row.id), "mime_type": "application/json", "size": len(encoded)}
-
-    # What is told
-
-    def _news(self, what: str) -> bool:
-        """Whether this was not told in this attempt; what was told before a pause is not told again."""
-        told: list[str] = self.run.progress.job["told"]
-        if what in told:
-            return False
-        told.append(what)
-        return True
-
-    def _tell(self, step: Step, path: str, status: str, *, result: Any = None, error: str = "", skipped: bool = False) -> None:
-        if not self._news(f"{path}/{status}"):
-            return
-        event = NodeUpdated(
-            workflow_id=self.called.name,
-            node_id=path,
-            node_name=step.shown_name,
-            node_type=step.kind,
-            status=status,
-            error=error,
-            result=result,
-            skipped=skipped,
-        )
-        self.emit(event)
-        if status in ("completed", "error"):
-            told = {field.name: getattr(event, field.name) for field in fields(event)}
-            self.run.progress.parts.append({"type": "node", **told})
-
-    def _put_out(self, step: OutputStep, path: str, value: Any) -> None:
-        if not self._news(f"{path}/output"):
-            return
-        name, kind = step.output_name, step.type
-        self.emit(OutputMade(name=name, value=value, node_id=path, node_name=step.shown_name, output_type=kind))
-        self.run.progress.parts.append(
-            {"type": "output", "name": name, "value": value, "node_id": path, "node_name": step.shown_name, "output_type": kind}
-        )
-
-    def _answer(self) -> None:
-        """The result: every output's values in the order of the steps, and all of them as the text of the answer (WS-57, WS-58)."""
-        progress = self.run.progress
-        order = {step_id: number for number, step_id in enumerate(self.graph.steps)}
-        made = sorted((part for part in progress.parts if part["type"] == "output"), key=lambda part: _place(part["node_id"], order))
-        progress.parts = [part for part in progress.parts if part["type"] != "output"] + made
-        result: dict[str, list[Any]] = {step.output_name: [] for step in self.graph.steps.values() if isinstance(step, OutputStep)}
-        for part in made:
-            result[part["name"]].append(part["value"])
-        progress.job["result"] = result
-        progress.parts.append({"type": "job", "outputs": list(result)})
-        text = text_of([part["value"] for part in made])
-        if text:
-            progress.block += 1
-            self.emit(TextDelta(progress.block, text))
-            progress.parts.append({"type": "text", "block": progress.block, "text": text})
-
-
-LeafStep = AgentStep | ToolStep | ApprovalStep | OutputStep
-
-
-def _place(path: str, order: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Where a step stands among all, items of maps in their order: `each[3].sum`."""
-    found = []
-    for segment in path.split("."):
-        step_id, _, index = segment.partition("[")
-        found.append((order[step_id], int(index.rstrip("]") or 0)))
-    return found
 
 
 def _clean(value: Any) -> Any:

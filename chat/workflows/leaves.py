@@ -76,7 +76,7 @@ async def ask(engine: "Engine", step: AgentStep, scope: Scope, path: str) -> Res
         raise StepFailed(error.message, detail=f"{error.code} {error.detail}".strip()) from error
     finally:
         used += progress.to_json()["spent"]
-        engine.count(progress)
+        engine.account.count(progress)
     await spending.written()
     if isinstance(end, Paused):
         return _paused(progress, end)
@@ -191,7 +191,7 @@ async def _decided_call(engine: "Engine", decided: Decided, tool: ToolSpec, path
         return await _outcome(engine, made, path)
     sentence = f"denied: {decided.denied}".removesuffix(": ")
     toolcalls.settle(made, ToolOutcome(output=sentence, is_error=True), 0, engine.emit, parts)
-    engine.take(Result(parts=[{**part, "node_id": path} for part in parts]))
+    engine.account.take(Result(parts=[{**part, "node_id": path} for part in parts]))
     raise StepFailed(f"The call of {tool.name} was {sentence}", final=True)
 
 
@@ -203,7 +203,7 @@ async def _outcome(engine: "Engine", made: ServerCall, path: str) -> Result:
         tagged = [{**part, "node_id": path} for part in parts]
         done = next((part for part in tagged if part["type"] == "tool"), {})
         if not done.get("ok"):
-            engine.take(Result(parts=tagged))
+            engine.account.take(Result(parts=tagged))
     if not done.get("ok"):
         raise StepFailed(done.get("error") or "The tool failed.", final=bool(made.error))
     return Result(output=done["output"], parts=tagged)
