@@ -110,6 +110,7 @@ def _demo() -> AgentsFile:
                 instructions=_FRIENDLY,
                 provider="demo",
                 model="demo",
+                show_reasoning=True,
                 tools=[clock],
                 conversation_starters=["Hello!", "What can you do?"],
             ),

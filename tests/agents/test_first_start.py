@@ -42,6 +42,7 @@ def test_without_keys_or_network_there_are_demo_agents_for_every_signed_in_user(
     assert list(Agent.objects.values_list("name", flat=True)) == ["demo", "demo-approval", "research-agent"]
     assert {spec.access for spec in specs.values()} == {"signed_in"}
     assert [tool.requires_approval for spec in specs.values() for tool in spec.tools] == [False, True, False]
+    assert specs["demo"].show_reasoning, "its answers invite to `/demo reasoning Hmm`"
 
 
 def test_a_key_in_the_environment_makes_a_provider_and_an_agent():
