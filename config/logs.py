@@ -22,7 +22,7 @@ with leaving_out("rich", "twisted"):  # structlog's prettier tracebacks and Twis
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 _TOKEN_IN_PATH = re.compile(
-    r"(/api/public/(?:link|chat|history|session|executions)/|/api/webhooks/|/attachment/(?!v1/)|/chat/(?=[\w-]{32}(?![\w-])))([^/?\s\"']{6})[^/?\s\"']+"
+    r"(/api/public/(?:link|chat|history|session|executions)/|/api/webhooks/|/attachment/(?!v1/)|/chat/(?=[\w-]{20}))([^/?\s\"']{6})[^/?\s\"']+"
 )
 _QUERY = re.compile(r"(/[^\s\"'?]*)\?[^\s\"']+")
 _KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{40,}|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+|(?<=[Bb]earer )\S+")

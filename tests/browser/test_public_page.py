@@ -247,8 +247,10 @@ def test_a_link_that_is_not_valid(site: Server, browser: Browser) -> None:
     url = f"{site.base_url}/chat/{'A' * 32}"
     browser.get(url)
     assert browser.the("h1").text == "This link is not valid"
-    answer = httpx.get(url)
-    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    for pasted in (url, url[:-3], f"{url}.", f"{url}aaa", f"{url}%00"):
+        answer = httpx.get(pasted)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert "This link is not valid" in answer.text
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_runs_no_foreign_script(site: Server, page: Browser) -> None:

@@ -16,5 +16,5 @@ urlpatterns = [
     path("api/public/executions/<str:token>/<str:execution_id>/status", views.StatusView.as_view()),
     path("api/public/executions/<str:token>/<str:execution_id>/stream", views.StreamView.as_view()),
     path("api/public/executions/<str:token>/<str:execution_id>/terminate", views.TerminateView.as_view()),
-    re_path(r"^chat/(?P<token>[A-Za-z0-9_-]{32})$", page.PageView.as_view()),
+    re_path(r"^chat/(?P<token>[A-Za-z0-9_-]{20}[^/]*)$", page.PageView.as_view()),  # people paste addresses cut short, or with a full stop
 ]
