@@ -20,6 +20,7 @@ const STATES = {
     blocked: "Live connections (WebSocket) are blocked between you and the server. You can still chat: answers appear once they are finished.",
     ended: "The server ended the connection. Reload the page to go on.",
 };
+const NOT_YOURS = "There is no such conversation, or it is not yours.";
 const PATIENCE_MS = 1200;
 const AGAIN_MS = 4000;
 const WARNING_MS = 7000;
@@ -116,7 +117,9 @@ function alone() {
 // What the address names.
 async function arrive() {
     const wanted = new URLSearchParams(location.search);
-    await show(wanted.get("agent") ?? remembered(), wanted.get("session"), false);
+    const [name, id] = [wanted.get("agent"), wanted.get("session")];
+    if (name && !id && !agents.some((each) => each.name === name)) warn(`There is no agent “${name}” that you may use.`);
+    await show(name ?? remembered(), id, false);
 }
 
 function remembered() {
@@ -130,13 +133,13 @@ function address() {
 
 async function show(name, id, remember = true) {
     const agent = agents.find((each) => each.name === name) ?? agents[0];
-    if (agent.name !== name && id) warn("There is no such conversation, or it is not yours.");
+    if (agent.name !== name && id) warn(NOT_YOURS);
     localStorage.setItem("switchboard-agent", agent.name);
     closeDrawer();
     try {
         await conversation.open(agent, agent.name === name ? id : null);
     } catch (error) {
-        warn(error.status === 404 ? "There is no such conversation, or it is not yours." : error.message);
+        warn(error.status === 404 ? NOT_YOURS : error.message);
         await conversation.open(agent, null);
     }
     if (remember) history.pushState(null, "", address());

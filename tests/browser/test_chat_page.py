@@ -261,6 +261,12 @@ def test_an_address_that_leads_nowhere_is_told(site: Server, page: Browser) -> N
     assert page.the("#welcome").is_displayed()
 
 
+def test_an_address_of_an_agent_that_is_not_there_is_told(site: Server, page: Browser) -> None:
+    sign_in(site, page, path="/?agent=nobody")
+    page.until(lambda: "no agent “nobody”" in str(page.the("#notice").get_attribute("textContent")))
+    assert page.the("#welcome").is_displayed()
+
+
 def test_who_signs_out_leaves_no_draft_and_no_open_tab(page: Browser) -> None:
     write(page, "What nobody else should read", send=False)
     first = page.current_window_handle
