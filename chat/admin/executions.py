@@ -18,6 +18,7 @@ from agents.admin.buttons import button, row_url
 from agents.errors import SwitchboardError
 from chat.admin import facts
 from chat.admin.filters import DaysFilter, with_id
+from chat.admin.parts import readable
 from chat.admin.steps import steps_of
 from chat.models import Execution
 
@@ -73,6 +74,7 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
             "run": run,
             "status_kind": facts.STATUS_COLOURS[run.status],
             "facts": _facts(run),
+            "inputs": _inputs(run),
             "usage": facts.usage_lines(run.usage),
             "context": f"{run.context_tokens:,} of {run.context_window:,} tokens" if run.context_window else "",
             "steps": steps_of(run),
@@ -108,6 +110,12 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
 def _moment(moment: datetime | None) -> str:
     """To the millisecond, in the site's time zone; Django's date filter has no letter for that."""
     return facts.UNKNOWN if moment is None else timezone.localtime(moment).isoformat(" ", "milliseconds")[11:23]
+
+
+def _inputs(run: Execution) -> str:
+    """What a workflow was given, apart from a message."""
+    given = ((run.work or {}).get("workflow") or {}).get("inputs")
+    return readable(given) if given else ""
 
 
 def _facts(run: Execution) -> list[tuple[str, str]]:

@@ -46,10 +46,21 @@ def _block(part: Part) -> Block | None:
             return Block(kind="source", title=part.get("title") or part.get("url", ""), text=part.get("url", ""))
         case "image" | "audio" | "file":
             return Block(kind="file", title=part.get("filename") or str(part["type"]).capitalize(), text=part.get("media_type", ""))
+        case "node" if part.get("status") != "running":
+            return _node(part)
         case "output":
             return Block(kind="folded", title=f"Output {part.get('name', '')}", text=readable(part.get("value")))
         case _:
             return None
+
+
+def _node(part: Part) -> Block | None:
+    """A step of a workflow that is over; outputs are parts of their own."""
+    if part.get("node_type") == "output":
+        return None
+    failed = f": {part['error']}" if part.get("error") else ""
+    title = f"Step {part.get('node_name') or part.get('node_id', '')}, {part.get('node_type', '')}: {part.get('status', '')}{failed}"
+    return Block(kind="folded", title=title, text=readable(part.get("result")))
 
 
 def _call(part: Part) -> Block:

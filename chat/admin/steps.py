@@ -21,10 +21,11 @@ class Step:
 
 
 def steps_of(execution: Execution) -> list[Step]:
-    """The model calls of a run, in order, also those that said nothing."""
+    """The model calls of a run, in order, also those that said nothing. A workflow's run begins with a step that calls no model."""
     said = _by_step(replay.parts_of(execution))
     records = {int(record.get("step", 0)): record for record in execution.steps}
-    return [_step(number, records.get(number, {}), said.get(number, [])) for number in sorted({*said, *records})]
+    steps = [_step(number, records.get(number, {}), said.get(number, [])) for number in sorted({*said, *records})]
+    return [step for step in steps if step.model or step.blocks]
 
 
 def _by_step(parts: Sequence[Part]) -> dict[int, list[Part]]:

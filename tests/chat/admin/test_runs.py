@@ -40,6 +40,21 @@ def test_a_run_without_conversation_keeps_its_parts_itself(owners: Client, run: 
     assert "Stateless words." in html_of(owners, row_url(run))
 
 
+def test_a_workflows_run_tells_its_inputs_and_its_steps(owners: Client, run: Execution) -> None:
+    node = {"type": "node", "workflow_id": "duo", "node_id": "a", "node_name": "draft", "node_type": "agent", "error": "", "skipped": False}
+    parts = [{**node, "status": "completed", "result": "A poem."}, {**node, "node_name": "mail", "status": "error", "error": "No mailbox."}]
+    steps = [{"step": 1, "model": "", "usage": {}, "parts": [{"type": "step", "step": 1, "model": ""}]}]
+    steps.append({"step": 2, "model": "demo-model", "usage": {}, "parts": [{"type": "step", "step": 2, "model": "demo-model"}, *parts]})
+    work = {"workflow": {"name": "duo", "inputs": {"topic": "The sea"}}}
+    Execution.objects.filter(pk=run.pk).update(session=None, message="", work=work, steps=steps)
+    html = html_of(owners, row_url(run))
+    assert "&quot;topic&quot;: &quot;The sea&quot;" in html
+    for text in ("Step draft, agent: completed", "A poem.", "Step mail, agent: error: No mailbox."):
+        assert text in html
+    assert "(no text)" not in html
+    assert html.count("sb-step") == 1, "the step before the first model call is empty"
+
+
 def test_what_was_saved_of_an_interrupted_run_is_shown(owners: Client, run: Execution) -> None:
     """R12.5: partial text has no step of its own."""
     Message.objects.all().delete()
