@@ -18,7 +18,7 @@ from typing import Any
 import uvloop
 from twisted.internet import asyncioreactor
 
-from config.serving import (
+from config.transport import (
     BODY_WINDOW_BYTES,
     BODY_WINDOW_S,
     HEAD_BYTES,

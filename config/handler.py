@@ -27,7 +27,7 @@ from chat.client import too_large
 from chat.peers import address_of, headers_of
 from chat.streaming import StreamAnswer
 from chat.views import Envelope, WireView, native_envelope, refuse
-from config import logs, serving
+from config import logs, transport
 from config.routes import ENVELOPES, PAGE_FOLDERS, PAGES, WIRE_ONLY, request_id_pattern
 
 logger = logging.getLogger("switchboard.requests")
@@ -207,7 +207,7 @@ def _is_allowed(host: str, allowed: tuple[str, ...]) -> bool:
 
 def _check_length(request: WireRequest) -> None:
     """Step (3) of R0.5; the view reads within its own limit later."""
-    declared, limit = request.wire_headers.get("content-length", ""), serving.body_limit(request.path_info)
+    declared, limit = request.wire_headers.get("content-length", ""), transport.body_limit(request.path_info)
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise too_large(limit)
 

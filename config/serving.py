@@ -1,44 +1,16 @@
-"""Starting an ASGI server in this process, daphne or uvicorn, with the same limits and the same end (R12.1a, R12.5).
+"""Starting an ASGI server in this process, daphne or uvicorn, on an address of ours."""
 
-The transport never keeps more of a request than an agent could want, cuts what is slow, and tells the application to end first.
-"""
-
-import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import orjson
-from django.conf import settings
-
-from agents import directory
-from agents.ids import uuid7
+from config.transport import Application
 
 ServerKind = Literal["daphne", "uvicorn"]
-Application = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
-
-HEAD_S = 30
-"""From the first byte of a request (or the connection) to the end of its headers."""
-HEAD_BYTES = 65_536
-BODY_WINDOW_S = 30
-BODY_WINDOW_BYTES = 16_384
-"""A body that brings less in a window is slow or stalled, and is cut."""
-READER_S = 60
-"""A client that takes nothing of its answer for so long is gone (R7.6); a phone in a pocket may wake up before that."""
-KEEP_ALIVE_S = 75
-"""Longer than proxies keep idle connections, so that it is never we who close one they are about to use."""
-LAST_BYTES_S = 2.0
-"""After the application has ended its turns: for answers that are still being written."""
-PING_S = 20
-WEBSOCKET_BYTES = int(settings.WS_MAX_FRAME_BYTES) + 48_576
-"""WS-67: above the websocket wire's own limit, which answers properly; daphne's two options and uvicorn's follow it."""
-
 _LISTEN = re.compile(r"(?:\[([0-9a-fA-F:.%]+)\]|([^\[\]:\s]*)):(\d{1,5})\Z")
-_UPLOADS = ("/admin/", "/attachment/", "/knowledge/")
-_FORM_BYTES = 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,80 +71,3 @@ def run(application: Application, bound: socket.socket, kind: ServerKind, on_rea
         from config import daphneserver
 
         daphneserver.run(application, bound, on_ready)
-
-
-def body_limit(path: str) -> int:
-    """Bytes of a request body that may come in for `path`: the largest any published agent allows; more for uploads (R12.1a)."""
-    largest = max(int(settings.CHAT_MAX_REQUEST_SIZE), directory.current().max_body_bytes)
-    return max(largest, int(settings.UPLOAD_MAX_BYTES) + _FORM_BYTES) if path.startswith(_UPLOADS) else largest
-
-
-def refusal(sentence: str, code: str = "invalid_request") -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of what a server refuses by itself, before there is a request for the application (R3.1, R3.4)."""
-    request_id = f"req_{uuid7().hex[-16:]}"
-    body = orjson.dumps({"detail": sentence, "code": code, "request_id": request_id})
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
-    return headers, body
-
-
-def raw_refusal(status_line: bytes, sentence: str) -> bytes:
-    """The same as the bytes of a whole HTTP/1.1 answer, after which the connection ends."""
-    headers, body = refusal(sentence)
-    lines = [b"%b: %b\r\n" % header for header in (*headers, (b"connection", b"close"))]
-    return b"HTTP/1.1 %b\r\n%b\r\n%b" % (status_line, b"".join(lines), body)
-
-
-class ReaderClock:
-    """Runs while an answer waits for its client to read: one who takes nothing is cut (R7.6).
-
-    `taken` tells how far the client is, as a number that grows; `cut` ends the connection. The run goes on or is cancelled (R6).
-    """
-
-    __slots__ = ("_cut", "_handle", "_taken")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, taken: Callable[[], int], cut: Callable[[], object]) -> None:
-        self._taken, self._cut = taken, cut
-        self._handle = loop.call_later(READER_S, self._look, loop, taken())
-
-    def _look(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
-        if (now := self._taken()) > before:
-            self._handle = loop.call_later(READER_S, self._look, loop, now)
-        else:
-            self._cut()
-
-    def stop(self) -> None:
-        self._handle.cancel()
-
-
-class Lifespan:
-    """The ASGI lifespan of an application, for servers that do not speak it themselves."""
-
-    def __init__(self, application: Application) -> None:
-        self._application = application
-        self._orders: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
-        self._answers: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
-
-    async def startup(self) -> None:
-        """Raises RuntimeError when the application refuses to start."""
-        self._task = asyncio.ensure_future(self._run())
-        await self._order("startup")
-
-    async def shutdown(self) -> None:
-        await self._order("shutdown")
-
-    async def _run(self) -> None:
-        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
-        await self._application(scope, self._orders.get, self._answers.put)
-
-    async def _order(self, what: str) -> None:
-        assert self._task
-        await self._orders.put({"type": f"lifespan.{what}"})
-        answer = asyncio.ensure_future(self._answers.get())
-        await asyncio.wait((answer, self._task), return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            answer.cancel()
-            self._task.result()
-            raise RuntimeError(f"the application ended before its {what}")
-        if answer.result()["type"] != f"lifespan.{what}.complete":
-            raise RuntimeError(str(answer.result().get("message") or f"the application's {what} failed"))

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 from billing.models import Price
-from config.serving import Application
+from config.transport import Application
 
 if TYPE_CHECKING:
     from agents.first_start import Made

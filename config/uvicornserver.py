@@ -19,7 +19,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from chat.client import DEPARTURE, Departure
-from config.serving import (
+from config.transport import (
     BODY_WINDOW_BYTES,
     BODY_WINDOW_S,
     HEAD_BYTES,

@@ -10,7 +10,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
-from config import serving  # noqa: E402
+from config import serving, transport  # noqa: E402
 
 LARGE_PIECE = 65_536
 stopping: asyncio.Event
@@ -85,8 +85,8 @@ async def start(send, status, length=None):
 def main():
     kind, *limits = sys.argv[1:]
     for name, number in (limit.split("=") for limit in limits):
-        assert hasattr(serving, name)
-        setattr(serving, name, float(number) if "." in number else int(number))
+        assert hasattr(transport, name)
+        setattr(transport, name, float(number) if "." in number else int(number))
     bound, address = serving.bind(serving.parse_address("127.0.0.1:0"))
     serving.run(application, bound, kind, lambda: print(address.port, flush=True))
     print("ended", flush=True)
