@@ -311,7 +311,9 @@ def _check_references(config: Mapping[str, Any]) -> None:
 
 
 def _check_schema(config: Mapping[str, Any]) -> None:
-    """Drafts and versions may be older than the check of the column."""
-    problem = answerschema.problem(config["output_schema"]) if config["output_schema"] else ""
-    if problem:
+    """Drafts and versions may be older than the check of the column; a draft may wait for its schema, callers may not."""
+    schema = config["output_schema"]
+    if not schema and config["output_mode"] == Agent.OutputMode.JSON_SCHEMA:
+        raise CannotPublish("Answers are to match a schema, and there is none.")
+    if schema and (problem := answerschema.problem(schema)):
         raise CannotPublish(f"The output schema cannot be used. {problem}")

@@ -113,6 +113,7 @@ def test_a_mistake_is_named_by_its_path(text, problem):
         ("temperature: 3.5", "agents[0].temperature: Ensure this value is less than or equal to 2."),
         ("output_schema: {type: anything}", f"agents[0].output_schema: {answerschema.problem({'type': 'anything'})}"),
         (f"output_schema: {json.dumps(doubling(25))}", f"agents[0].output_schema: {answerschema.problem(doubling(25))}"),
+        ("output_mode: json_schema", "agents[0]: Answers are to match a schema, and there is none."),
         ("owner: nobody", "agents[0].owner: there is no user 'nobody'"),
         ("managers: [nobody]", "agents[0].managers[0]: there is no user 'nobody'"),
         ("shared_groups: [nobody]", "agents[0].shared_groups[0]: there is no group 'nobody'"),
