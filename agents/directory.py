@@ -74,6 +74,12 @@ async def refresh(seen: int | None = None) -> Catalog:
     return _current
 
 
+async def newest() -> Catalog:
+    """The snapshot with what other processes have published until now; one query."""
+    await moved()
+    return await catalog()
+
+
 async def moved() -> bool:
     """Looks at the database's counter; whether it had moved, and the snapshot with it."""
     seen = await database.run(_counter)

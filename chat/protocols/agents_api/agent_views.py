@@ -26,7 +26,7 @@ class AgentsView(WireView):
     @documents.agents
     async def get(self, call: Call) -> HttpResponse:
         check_listing(call.principal)
-        agents = agents_for(call.principal, (await directory.catalog()).by_name)
+        agents = agents_for(call.principal, (await directory.newest()).by_name)
         return respond([shown(call.principal, agent) for agent in agents])
 
 

@@ -43,7 +43,7 @@ class ModelsView(OpenAIView):
 
     @documents.models
     async def get(self, call: Call) -> HttpResponse:
-        agents = (await directory.catalog()).by_name
+        agents = (await directory.newest()).by_name
         return respond({"object": "list", "data": [shown(agent) for agent in usable(call.principal, agents)]})
 
 

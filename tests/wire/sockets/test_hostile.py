@@ -83,18 +83,18 @@ def test_a_message_that_never_ends_is_bounded(site: Server) -> None:
 
 def test_closed_sockets_leave_nothing_behind(site: Server) -> None:
     """WS-77: counted until they are gone, said goodbye to or cut; those that asked for something and those that were idle."""
-    before = open_sockets(site)
+    until(lambda: open_sockets(site) == 0)
     lot = [Socket(site) for _ in range(40)]
     for socket in lot[:20]:
         socket.say("Go.", ENDLESS, thread_id=None)
         socket.send(type="stop")
-    assert open_sockets(site) == before + 40
+    until(lambda: open_sockets(site) == 40)
     for number, socket in enumerate(lot):
         if number % 2:
             socket.connection.socket.shutdown(sockets.SHUT_RDWR)
         else:
             socket.connection.close()
-    assert until(lambda: open_sockets(site) == before)
+    assert until(lambda: open_sockets(site) == 0)
 
 
 def open_sockets(server: Server) -> int:
