@@ -1,7 +1,7 @@
 """A run told step by step: each model call with what it said, the tools it called and what came of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chat import replay
@@ -21,11 +21,12 @@ class Step:
 
 
 def steps_of(execution: Execution) -> list[Step]:
-    """The model calls of a run, in order, also those that said nothing. A workflow's run begins with a step that calls no model."""
+    """The model calls of a run, counted, also those that said nothing. A workflow's run begins with a step that calls no model."""
     said = _by_step(replay.parts_of(execution))
     records = {int(record.get("step", 0)): record for record in execution.steps}
     steps = [_step(number, records.get(number, {}), said.get(number, [])) for number in sorted({*said, *records})]
-    return [step for step in steps if step.model or step.blocks]
+    told = (step for step in steps if step.model or step.blocks)
+    return [replace(step, number=number) for number, step in enumerate(told, 1)]
 
 
 def _by_step(parts: Sequence[Part]) -> dict[int, list[Part]]:
