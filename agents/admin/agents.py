@@ -68,7 +68,6 @@ class AgentAdmin(ManagedAdmin[Agent]):
     autocomplete_fields = ("owner", "managers", "shared_users", "shared_groups")
     change_form_outer_before_template = "admin/agents/agent/status.html"
     change_form_outer_after_template = "admin/agents/agent/versions.html"
-    warn_unsaved_form = True
     fieldsets = (
         (None, {"fields": (("name", "display_name", "avatar"), "description")}),
         ("Instructions", {"classes": ["tab"], "fields": ("instructions", "conversation_starters", "caller_instructions")}),

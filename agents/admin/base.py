@@ -76,6 +76,7 @@ class ModelAdmin(PlainModelAdmin[Row]):
     """unfold's page. Deleting a row takes its dependants along, also those whose own pages are read-only."""
 
     compressed_fields = False
+    warn_unsaved_form = True
     list_filter_submit = True
     show_full_result_count = False
     empty_help = ""
