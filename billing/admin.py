@@ -7,14 +7,15 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextInputWidget
 
+from agents.admin.base import ModelAdmin, ModelForm
 from billing.models import Price
 from billing.pricelist import BEGINNING
 from billing.prices import value_of
 
 
-class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+class PriceForm(ModelForm[Price]):
     class Meta:
         model = Price
         fields = ("provider", "model", "pattern", "input_usd", "output_usd", "cache_read_usd", "cache_write_usd", "tiers", "valid_from")
@@ -23,6 +24,7 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
             "output_usd": "US dollars per million tokens.",
             "valid_from": "Runs that start from then on cost this. To change a price, save a new row: what was charged stays.",
         }
+        widgets = {"pattern": UnfoldAdminTextInputWidget()}
 
     def clean_pattern(self) -> str:
         pattern: str = self.cleaned_data["pattern"]
@@ -43,7 +45,7 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
 
 
 @admin.register(Price)
-class PriceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+class PriceAdmin(ModelAdmin[Price]):
     """A row saved here is the operator's: the list does not append to that model any more."""
 
     empty_help = "Runs have a cost where the price of their model is known. `manage.py prices seed` stores the bundled list."
@@ -52,6 +54,11 @@ class PriceAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     list_filter = ("source", "provider")
     search_fields = ("model",)
     save_as = True
+    fieldsets = (
+        (None, {"fields": (("provider", "model"), "pattern")}),
+        ("Prices", {"fields": (("input_usd", "output_usd"), ("cache_read_usd", "cache_write_usd"), "tiers")}),
+        ("When", {"fields": ("valid_from",)}),
+    )
 
     @admin.display(description="input, $ per million", ordering="input_usd")
     def input(self, price: Price) -> str:
