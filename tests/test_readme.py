@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -71,6 +72,16 @@ def test_the_python_snippet_prints_an_answer(shell):
     done = subprocess.run([sys.executable, "-c", snippet], env=shell, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "demo agent" in done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node.js is not installed")
+def test_the_javascript_snippet_prints_an_answer(shell):
+    (snippet,) = re.findall(r"```js\n(.*?)```", README, re.DOTALL)
+    given = 'const BASE = process.env.BASE, username = "admin", password = process.env.PASSWORD;\n'
+    command = ["node", "--input-type=module", "--eval", given + snippet]
+    done = subprocess.run(command, env=shell, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "demo" in done.stdout.split()
 
 
 def test_links_of_the_readme_lead_somewhere():
