@@ -62,7 +62,7 @@ def test_every_refusal_is_the_same(nobody: httpx.Client) -> None:
         nobody.post("/api/token", json={**OWNER, "username": "nobody"}),
     ]
     assert {(answer.status_code, answer.headers["www-authenticate"], answer.content) for answer in tried} == {
-        (401, "Bearer", b'{"detail":"missing or invalid bearer token","code":"invalid_credentials","request_id":"same"}')
+        (401, "Bearer", b'{"detail":"The user name or the password is wrong.","code":"invalid_credentials","request_id":"same"}')
     }
 
 

@@ -15,6 +15,7 @@ from chat.protocols.agents_api.serializers import RefreshRequest, TokenRequest, 
 from chat.views import Call, WireView, respond
 
 _FORM = "application/x-www-form-urlencoded"
+_WRONG_PASSWORD = "The user name or the password is wrong."  # noqa: S105  # a sentence
 _WRONG_TOKEN = "The token in the body is wrong, expired or revoked."  # noqa: S105  # a sentence
 _WRONG_REFRESH = "The refresh token in the body is wrong, expired, revoked or was used before."
 """One text for every cause, as R1.8 has it for headers."""
@@ -36,7 +37,7 @@ class TokenView(TokenRoute):
         asked = parse(TokenRequest, fields_of(call))
         if await throttle.blocked(call.address):
             raise throttle.refusal()
-        return await answer(call, tokens.sign_in(asked.username, asked.password, asked.agent))
+        return await answer(call, tokens.sign_in(asked.username, asked.password, asked.agent), _WRONG_PASSWORD)
 
 
 class RefreshView(TokenRoute):
