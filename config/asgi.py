@@ -11,8 +11,8 @@ django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - models need a set-up Django
 
-from config import embedded, lifetime, sockets  # noqa: E402
-from config.handler import Handler  # noqa: E402
+from config import embedded, lifetime, sockets  # noqa: E402 - and so do these
+from config.handler import Handler  # noqa: E402 - likewise
 
 _handler = Handler()
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -63,10 +63,10 @@ def duration(name: str, default: int) -> int:
     return _named(name, parse_duration, default)
 
 
-def _named(name: str, parse: object, default: int) -> int:
+def _named(name: str, parse: Callable[[str, int], int], default: int) -> int:
     value = text(name)
     try:
-        return parse(value, default) if value else default  # type: ignore[operator]
+        return parse(value, default) if value else default
     except ValueError as error:
         raise ImproperlyConfigured(f"{name}: {error}") from error
 

@@ -97,5 +97,5 @@ _ORDER = {"openai": 0, "run": 1, "executions": 3, "tokens": 4, "operating": 5}
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
-    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # drf-spectacular is
     return schema

@@ -19,7 +19,7 @@ _LIFE_S = 60
 """A call that nobody heard for so long is made again by tasks.recovery."""
 
 
-@shared_task(name="tasks.look", ignore_result=True)  # type: ignore[untyped-decorator]
+@shared_task(name="tasks.look", ignore_result=True)  # type: ignore[untyped-decorator]  # Celery is untyped
 def look(agent_id: str) -> None:
     """Runs what waits for this agent, and then what else waits."""
     bridge.run(work(UUID(agent_id)))

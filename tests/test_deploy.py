@@ -47,4 +47,4 @@ def test_what_a_service_waits_for_is_there_and_can_be_healthy() -> None:
 def test_the_health_check_asks_a_path_that_needs_no_credentials() -> None:
     asked = re.search(r"'GET', '(/\w+)'", (ROOT / "Dockerfile").read_text())
     assert asked
-    assert resolve(asked[1]).func.view_class.public  # type: ignore[attr-defined]
+    assert resolve(asked[1]).func.view_class.public

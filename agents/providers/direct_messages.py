@@ -128,7 +128,7 @@ def settings_from(request: ModelRequest) -> ModelSettings:
         found["stop_sequences"] = found.pop("stop")
     if effort := found.pop("reasoning_effort", None):
         found["thinking"] = False if effort == "none" else effort
-    settings: ModelSettings = ModelSettings(**found)  # type: ignore[typeddict-item]
+    settings: ModelSettings = ModelSettings(**found)  # type: ignore[typeddict-item]  # its keys are only known here
     return settings
 
 

@@ -118,7 +118,7 @@ def key(row: "Model") -> object:
     """The primary key as the database has it."""
     from django.db import connection
 
-    return row._meta.pk.get_db_prep_value(row.pk, connection)  # type: ignore[union-attr]
+    return row._meta.pk.get_db_prep_value(row.pk, connection)
 
 
 def page_ms() -> float:

@@ -50,7 +50,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 def test_the_published_example_prints_the_answer(kind: str, page: tuple[Path, str], new_server: NewServer, browser: Browser) -> None:
     folder, origin = page
-    server = new_server(kind, {"WS_ALLOWED_ORIGINS": origin, "CHAT_DEFAULT_AGENT": "root"})  # type: ignore[arg-type]
+    server = new_server(kind, {"WS_ALLOWED_ORIGINS": origin, "CHAT_DEFAULT_AGENT": "root"})
     snippet = SNIPPET.replace("localhost:8000", f"localhost:{server.port}").replace("YOUR_KEY", server.keys["owner"])
     (folder / "index.html").write_text(PAGE.replace("SNIPPET", snippet))
     browser.get(f"{origin}/index.html")

@@ -73,7 +73,7 @@ def test_the_agent_with_the_fewest_running_is_next() -> None:
         queue(spec)
     take(busy)
     take(full)
-    assert taking.startable({busy.id: 10, idle.id: 10, full.id: 1}) == [idle.id, busy.id]  # type: ignore[dict-item]
+    assert taking.startable({busy.id: 10, idle.id: 10, full.id: 1}) == [idle.id, busy.id]
 
 
 def test_the_queue_of_an_agent_is_bounded() -> None:

@@ -105,4 +105,4 @@ async def test_uploads_of_others_are_unknown() -> None:
         with pytest.raises(SwitchboardError) as refusal:
             async with brought(VISITOR, AGENT, None, [unknown]):
                 pass
-        assert (refusal.value.code, refusal.value.errors[0]["loc"]) == ("validation_error", ["body", "attachments"])  # type: ignore[index]
+        assert (refusal.value.code, refusal.value.errors[0]["loc"]) == ("validation_error", ["body", "attachments"])

@@ -29,7 +29,7 @@ async def new_leases(request: pytest.FixtureRequest, settings: object) -> AsyncI
         yield lambda: only
         _waiting.clear()
         return
-    settings.REDIS_URL = request.getfixturevalue("redis_url")  # type: ignore[attr-defined]
+    settings.REDIS_URL = request.getfixturevalue("redis_url")
     await redis.client().flushdb()
     made: list[RedisLeases] = []
 
@@ -218,7 +218,7 @@ async def test_a_claim_that_is_abandoned_after_it_was_granted_passes_its_turn_on
 async def dead(leases: Leases) -> None:
     """The process is gone, and nobody renews what it held; in memory that went with it."""
     if isinstance(leases, MemoryLeases):
-        leases.__init__(Cache(1_000_000))  # type: ignore[misc]
+        leases.__init__(Cache(1_000_000))
 
 
 async def free(leases: Leases, left: Claim) -> None:

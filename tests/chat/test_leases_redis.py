@@ -97,7 +97,7 @@ async def test_a_late_end_takes_nothing_from_the_new_owner() -> None:
     await leave(sleepy, lost, transcript=build(SESSION, 1, talk(1)))
     assert await owner_of(awake) == owner.execution_id
     await leave(awake, owner)
-    assert (await new().enter(claim())).history is None  # type: ignore[union-attr]
+    assert (await new().enter(claim())).history is None
 
 
 class Late:
@@ -133,7 +133,7 @@ async def test_the_place_of_a_process_that_died_waiting_is_given_up() -> None:
     await new(waiter_s=0.05).enter(dead)
     await asyncio.sleep(0.1)
     next_one = claim()
-    assert (await first.enter(next_one)).position == 1  # type: ignore[union-attr]
+    assert (await first.enter(next_one)).position == 1
     await leave(first, running)
     assert isinstance(await first.wait(next_one), Entered)
 
@@ -309,7 +309,7 @@ async def test_a_history_that_this_process_has_is_not_sent_again() -> None:
 async def test_a_lost_piece_of_the_stored_history_is_a_miss() -> None:
     await turn(new())
     await redis.client().delete(f"sb:history:user:1:{SESSION}:records")
-    assert (await new().enter(claim())).history is None  # type: ignore[union-attr]
+    assert (await new().enter(claim())).history is None
 
 
 @pytest.mark.usefixtures("store")
@@ -319,11 +319,11 @@ async def test_a_store_that_was_emptied_meanwhile_gets_the_whole_history_or_none
     wanted = claim()
     entry = await leases.enter(wanted)
     await redis.client().delete(f"sb:history:user:1:{SESSION}:head")
-    await leave(leases, wanted, transcript=entry.history.grow(talk(1), version=2))  # type: ignore[union-attr]
-    assert (await new().enter(claim(policy="interrupt"))).history is None  # type: ignore[union-attr]
+    await leave(leases, wanted, transcript=entry.history.grow(talk(1), version=2))
+    assert (await new().enter(claim(policy="interrupt"))).history is None
     await redis.client().flushdb()
     whole = await turn(leases)
-    found = (await new().enter(claim())).history  # type: ignore[union-attr]
+    found = (await new().enter(claim())).history
     assert sent(found) == sent(whole)
 
 

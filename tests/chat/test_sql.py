@@ -49,7 +49,7 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 def test_values_come_back_as_they_went_in() -> None:
     rows = [row("“Grüße”", {"a": [1, None, {"b": "c"}]}), row()]
     assert sql.insert(Execution, COLUMNS, rows).count == 2
-    found = {each[0]: each for each in sql.select(Execution, COLUMNS, *sql.among("id", [each[0] for each in rows]))}  # type: ignore[misc]
+    found = {each[0]: each for each in sql.select(Execution, COLUMNS, *sql.among("id", [each[0] for each in rows]))}
     assert [tuple(map(plain, found[each[0]])) for each in rows] == [tuple(map(plain, each)) for each in rows]
 
 
@@ -60,7 +60,7 @@ def plain(value: object) -> object:
 def test_a_character_that_postgresql_refuses_is_left_out() -> None:
     stored = row("a\0b" if connection.vendor == "postgresql" else "ab", {"a": "b\0c"})
     sql.insert(Execution, COLUMNS, [stored])
-    assert sql.select(Execution, ("message", "labels"), *sql.among("id", [stored[0]])) == [("ab", {"a": "bc"})]  # type: ignore[list-item]
+    assert sql.select(Execution, ("message", "labels"), *sql.among("id", [stored[0]])) == [("ab", {"a": "bc"})]
 
 
 def test_each_row_is_changed_by_its_own_values() -> None:
@@ -69,7 +69,7 @@ def test_each_row_is_changed_by_its_own_values() -> None:
     changes = [(f"said {n}", each[0], "running" if n else "queued") for n, each in enumerate(rows)]
     assert sql.update(Execution, ("response", "steps = steps"), "id = %s AND status = %s", ("response", "id", "status"), changes).count == 2
     said = {found.id: found.response for found in Execution.objects.all()}
-    assert [said[each[0]] for each in rows] == ["", "said 1", "said 2"]  # type: ignore[index]
+    assert [said[each[0]] for each in rows] == ["", "said 1", "said 2"]
 
 
 def test_nothing_of_a_transaction_that_failed_is_there() -> None:

@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.live, pytest.mark.postgres, pytest.mark.redis]
 SLOW = {"chunks": 60, "delay_ms": 50, "text": "tok "}
-TEXT = SLOW["text"] * SLOW["chunks"]  # type: ignore[operator]
+TEXT = SLOW["text"] * SLOW["chunks"]
 T = TypeVar("T")
 
 

@@ -75,7 +75,7 @@ def token(server: Server, person: str = "owner", **fields: str) -> str:
 def sdk(server: Server, person: str = "owner", **options: object) -> openai.OpenAI:
     """The official client with the API key of `person`, without retries of its own."""
     settings: dict[str, object] = {"max_retries": 0, "timeout": TIMEOUT_S, "api_key": server.keys[person], **options}
-    return openai.OpenAI(base_url=f"{server.base_url}/v1", **settings)  # type: ignore[arg-type]  # options are the SDK's
+    return openai.OpenAI(base_url=f"{server.base_url}/v1", **settings)
 
 
 def frames(lines: Iterable[str]) -> Iterator[Frame]:

@@ -90,7 +90,7 @@ def until_told(client: httpx.Client, execution_id: str, node: str, status: str, 
     began = time.monotonic()
     with client.stream("GET", f"/api/executions/{execution_id}/stream") as answer:
         for frame in clients.frames(answer.iter_lines()):
-            if frame.data and (node, status) in nodes([frame.json()]):  # type: ignore[list-item]  # frames are objects
+            if frame.data and (node, status) in nodes([frame.json()]):
                 return
             assert time.monotonic() - began < limit_s
     raise AssertionError(f"{node} never was {status}")

@@ -86,9 +86,9 @@ def test_a_conversation_goes_on_by_its_id(server: Server, upstream: object) -> N
         assert told(stream(client, "My name is Ada", agent="root", conversation_id=name)[1])[-1]["status"] == "success"
         again = ask(client, "Who am I?", conversation_id=name)
     assert again.json()["conversation_id"] == again.headers["x-conversation-id"] == name
-    roles = [message["role"] for message in upstream.last["body"]["messages"]]  # type: ignore[attr-defined]
+    roles = [message["role"] for message in upstream.last["body"]["messages"]]
     assert roles[-3:] == ["user", "assistant", "user"]
-    assert "Ada" in str(upstream.last["body"]["messages"][-3])  # type: ignore[attr-defined]
+    assert "Ada" in str(upstream.last["body"]["messages"][-3])
 
 
 def test_an_id_that_was_made_by_the_server_goes_on_too(server: Server) -> None:
@@ -154,4 +154,4 @@ def test_a_message_is_taken_as_it_is(server: Server, upstream: object) -> None:
     message = '  **Ärger** \n\n{"x": "\u2028🌍"} '
     with clients.http(server) as client:
         assert ask(client, message, agent="root").status_code == 200
-    assert upstream.last["body"]["messages"][-1]["content"] == message  # type: ignore[attr-defined]
+    assert upstream.last["body"]["messages"][-1]["content"] == message

@@ -214,7 +214,7 @@ def test_what_is_not_rightly_signed_runs_nothing(owner: httpx.Client, nobody: ht
         {"X-Hub-Signature": good},
         {"X-Switchboard-Signature": good, "X-Switchboard-Timestamp": str(int(time.time()))},
     ):
-        answer = nobody.post(token, content=b"{}", headers=headers)  # type: ignore[arg-type]  # raw bytes are meant
+        answer = nobody.post(token, content=b"{}", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_signature")
     assert owner.get(path_of(schedule, "/executions")).json() == []
 

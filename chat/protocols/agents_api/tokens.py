@@ -61,7 +61,7 @@ def check(text: str) -> None:
     """Raises invalid_credentials unless the token, of either type, is good now."""
     try:
         kind = UntypedToken(text).payload.get(api_settings.TOKEN_TYPE_CLAIM)  # type: ignore[arg-type]  # takes the text; typed for Token only
-        token = _refresh_token(text) if kind == RefreshToken.token_type else AccessToken(text)  # type: ignore[arg-type]
+        token = _refresh_token(text) if kind == RefreshToken.token_type else AccessToken(text)  # type: ignore[arg-type]  # as above
     except TokenError as error:
         raise SwitchboardError("invalid_credentials") from error
     _check_user(token)
@@ -74,7 +74,7 @@ def sign_out(text: str) -> None:
 
 def _refresh_token(text: str) -> RefreshToken:
     try:
-        token = RefreshToken(text)  # type: ignore[arg-type]
+        token = RefreshToken(text)  # type: ignore[arg-type]  # as in check()
     except TokenError as error:
         raise SwitchboardError("invalid_credentials") from error
     _check_user(token)

@@ -55,19 +55,19 @@ class LinkView(VisitorView):
     async def principal_for(self, request: HttpRequest) -> Principal:
         await count_look_up(request)
         assert request.resolver_match is not None
-        request.link = await link_for(request.resolver_match.kwargs["token"])  # type: ignore[attr-defined]
+        request.link = await link_for(request.resolver_match.kwargs["token"])  # type: ignore[attr-defined]  # for link_of()
         return ANONYMOUS
 
     def link_of(self, call: Call) -> Link:
-        link: Link = call.request.link  # type: ignore[attr-defined]
+        link: Link = call.request.link  # type: ignore[attr-defined]  # principal_for() put it there
         return link
 
 
 async def count_look_up(request: HttpRequest) -> None:
     """Counts a request once, however often it is begun anew."""
     if not hasattr(request, "counted"):
-        request.counted = True  # type: ignore[attr-defined]
-        await throttle.spend(f"link-look-up:{request.address}", LOOK_UPS)  # type: ignore[attr-defined]
+        request.counted = True  # type: ignore[attr-defined]  # remembered by the request itself
+        await throttle.spend(f"link-look-up:{request.address}", LOOK_UPS)  # type: ignore[attr-defined]  # set by config.handler
 
 
 class InfoView(VisitorView):

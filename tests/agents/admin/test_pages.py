@@ -19,7 +19,7 @@ from tests.agents.admin.forms import said, submit
 
 @pytest.mark.parametrize("model", site.site._registry, ids=lambda model: model._meta.label_lower)
 def test_every_list_and_form_opens_for_an_administrator(admin: Client, agent: Agent, model: type) -> None:
-    opts = model._meta  # type: ignore[attr-defined]
+    opts = model._meta
     base = f"/admin/{opts.app_label}/{opts.model_name}/"
     assert admin.get(base).status_code == 200
     assert admin.get(f"{base}?q=something").status_code == 200
@@ -34,7 +34,7 @@ def test_an_empty_list_says_what_it_is_for(admin: Client, label: str) -> None:
     if label not in pages or label == "auth.user":
         return  # of a part that is not installed; and somebody is always there
     address = f"/admin/{label.replace('.', '/')}/"
-    help_text = escape(pages[label].empty_help)  # type: ignore[attr-defined]  # our base class has it
+    help_text = escape(pages[label].empty_help)
     assert help_text
     if label != "billing.price":  # the bundled list is always there
         assert help_text in admin.get(address).content.decode()

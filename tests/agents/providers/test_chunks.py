@@ -238,7 +238,7 @@ def test_later_pieces_of_a_call_carry_neither_id_nor_name() -> None:
 )
 def test_finish_reasons_become_the_four_of_OAI_37(told_reason: str, reason: str) -> None:
     answer, _ = read([say(content="x") + say(told_reason) + DONE])
-    assert answer.finish == Finish(reason, "m-1")  # type: ignore[arg-type]
+    assert answer.finish == Finish(reason, "m-1")
 
 
 def test_a_finish_reason_may_come_with_the_last_text() -> None:

@@ -33,7 +33,7 @@ class Raw:
 
     @asynccontextmanager
     async def serving(self, **options: ssl.SSLContext) -> AsyncIterator["Raw"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, **options)  # type: ignore[arg-type]
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, **options)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server:
             yield self

@@ -25,7 +25,7 @@ def signed_in(agent: str | None = None) -> tokens.Pair:
 
 
 def claims(access: str) -> dict[str, Any]:
-    return AccessToken(access).payload  # type: ignore[arg-type]
+    return AccessToken(access).payload
 
 
 def refused(work: Any, *args: Any) -> None:

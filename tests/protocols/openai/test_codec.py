@@ -61,7 +61,7 @@ TURNS: dict[str, list[TurnEvent]] = {
     "failed": hello(FAILURE),
     "failed_at_once": [START, FAILURE],
     "cancelled": hello(TurnCancelled(code="cancelled", message="The run was cancelled.")),
-    "lost": hello(Gap(first=3, last=9), TextDelta(1, "never shown"), STOP),  # type: ignore[arg-type]
+    "lost": hello(Gap(first=3, last=9), TextDelta(1, "never shown"), STOP),
 }
 FORMS: dict[str, dict[str, bool]] = {
     "": {},
@@ -128,7 +128,7 @@ def test_a_paused_turn_ends_at_the_pause() -> None:
     assert encoded(gone_on) == encoded(paused)
     assert completion(gone_on, BASE) == completion(paused, BASE)
     last = chunks(encoded(paused))[-1]
-    assert last["choices"][0]["finish_reason"] == "stop"  # type: ignore[index]
+    assert last["choices"][0]["finish_reason"] == "stop"
     assert last["switchboard"] == completion(paused, BASE)["switchboard"]
 
 
@@ -150,9 +150,7 @@ def test_a_paused_whole_answer_is_this_object() -> None:
 def test_content_of_a_stream_is_the_content_of_the_whole_answer(turn: str) -> None:
     """OAI-36, separators included."""
     streamed = "".join(
-        chunk["choices"][0]["delta"].get("content") or ""  # type: ignore[index]
-        for chunk in chunks(encoded(numbered(*TURNS[turn])))
-        if "choices" in chunk
+        chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks(encoded(numbered(*TURNS[turn]))) if "choices" in chunk
     )
     if turn not in ("failed", "failed_at_once", "cancelled", "lost"):
         assert streamed == (completion(numbered(*TURNS[turn]), BASE)["choices"][0]["message"]["content"] or "")
@@ -166,7 +164,7 @@ def test_batches_change_only_where_chunks_are_cut(turn: str, size: int) -> None:
     def told(stream: bytes) -> tuple[str, list[object]]:
         text, rest = "", []
         for chunk in chunks(stream):
-            delta = chunk["choices"][0]["delta"] if chunk.get("choices") else {}  # type: ignore[index]
+            delta = chunk["choices"][0]["delta"] if chunk.get("choices") else {}
             if set(delta) == {"content"}:
                 text += delta["content"]
             else:
@@ -190,7 +188,7 @@ def test_the_role_comes_with_the_first_event_and_not_before() -> None:
     """OAI-45, R5.1: a call of the agent's own tool counts, though it is not shown."""
     encoder = Encoder(BASE)
     assert encoder.encode(numbered(START, StepStarted(1))) == b""
-    assert chunks(encoder.encode(numbered(SERVER_CALL)))[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}  # type: ignore[index]
+    assert chunks(encoder.encode(numbered(SERVER_CALL)))[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert encoder.encode([]) == b""
 
 
@@ -212,5 +210,5 @@ def test_every_choice_has_its_keys() -> None:
     for turn in TURNS.values():
         for chunk in (chunk for chunk in chunks(encoded(numbered(*turn))) if "error" not in chunk):
             assert list(chunk) == ["id", "object", "created", "model", "system_fingerprint", "choices"]
-            assert [list(choice) for choice in chunk["choices"]] == [["index", "delta", "logprobs", "finish_reason"]]  # type: ignore[attr-defined]
+            assert [list(choice) for choice in chunk["choices"]] == [["index", "delta", "logprobs", "finish_reason"]]
             assert chunk["id"] == f"chatcmpl-{ID}"

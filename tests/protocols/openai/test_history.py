@@ -38,7 +38,7 @@ def result(call_id: str, content: str = "done") -> dict[str, Any]:
 def stored(*lines: tuple[str, str]) -> list[Stored]:
     """Stored messages at positions 10, 11, …; `u` and `a` for the roles."""
     roles = {"u": "user", "a": "assistant"}
-    return [Stored(10 + n, roles[role], digest(text), None, True, 0, 0) for n, (role, text) in enumerate(lines)]  # type: ignore[arg-type]
+    return [Stored(10 + n, roles[role], digest(text), None, True, 0, 0) for n, (role, text) in enumerate(lines)]
 
 
 def texts(parts: tuple[Part, ...]) -> list[str]:

@@ -53,7 +53,7 @@ BROKEN = "The model provider returned an error."
 
 
 def node(node_id: str, status: str, **more: object) -> NodeUpdated:
-    return NodeUpdated(workflow_id=WORKFLOW, node_id=node_id, node_name=node_id.title(), node_type="agent", status=status, **more)  # type: ignore[arg-type]
+    return NodeUpdated(workflow_id=WORKFLOW, node_id=node_id, node_name=node_id.title(), node_type="agent", status=status, **more)
 
 
 def output(name: str, value: object) -> OutputMade:

@@ -24,7 +24,7 @@ def connection(monkeypatch: pytest.MonkeyPatch, *, valid: bool = True) -> tuple[
 
     monkeypatch.setattr("agents.credentials.principal_of", principal_of)
     credential: Any = object()
-    return Connection(send, lambda: None, credential, SimpleNamespace(key="user:1"), mode="text", site=""), sent  # type: ignore[arg-type]
+    return Connection(send, lambda: None, credential, SimpleNamespace(key="user:1"), mode="text", site=""), sent
 
 
 def no_agents(monkeypatch: pytest.MonkeyPatch) -> None:

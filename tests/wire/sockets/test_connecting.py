@@ -20,7 +20,7 @@ ELSEWHERE = "https://elsewhere.example"
 
 def refused(server: Server, person: str | None = None, **options: object) -> tuple[str, int]:
     """The code of the error frame and of the close; the error is the only frame, and fatal."""
-    with Socket(server, person, **options) as socket:  # type: ignore[arg-type]
+    with Socket(server, person, **options) as socket:
         (error,), code = socket.end()
     assert (error["type"], error["fatal"], error["error_type"]) == ("error", True, "connection")
     assert error["message"]
@@ -28,7 +28,7 @@ def refused(server: Server, person: str | None = None, **options: object) -> tup
 
 
 def welcome(server: Server, person: str | None = None, **options: object) -> bool:
-    with Socket(server, person, **options) as socket:  # type: ignore[arg-type]
+    with Socket(server, person, **options) as socket:
         socket.send(type="ping")
         return socket.hear()["type"] == "pong"
 
@@ -212,7 +212,7 @@ def test_a_key_that_may_do_nothing_here_is_refused(sockets_server: Server) -> No
 @pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
 def test_a_server_that_ends_says_so(new_server: NewServer, kind: str) -> None:
     """WS-66: idle connections at once; those with a turn after its last frame; new messages are refused."""
-    server = new_server(kind, {"SHUTDOWN_SECONDS": "1"})  # type: ignore[arg-type]
+    server = new_server(kind, {"SHUTDOWN_SECONDS": "1"})
     with Socket(server) as idle, Socket(server) as busy:
         busy.say("Go.", {"endless": True, "delay_ms": 30, "text": "tok "}, thread_id=f"end-{uuid4()}")
         busy.until(is_type("chunk"))

@@ -204,7 +204,7 @@ def test_who_leaves_in_the_middle_leaves_the_turn_to_go_on(site: Server) -> None
             socket.say("Go.", script, agent="clockwork", thread_id=name)
             execution_id = socket.until(is_type(moment))[0]["execution_id"]
             socket.connection.socket.shutdown(sockets.SHUT_RDWR)
-        found = until(lambda id=execution_id: (seen := execution(site, id))["status"] != "running" and seen)  # type: ignore[misc]
+        found = until(lambda id=execution_id: (seen := execution(site, id))["status"] != "running" and seen)
         assert (found["status"], found["response"]) == ("success", "tok " * 30)
     with Socket(site) as socket:
         socket.send(type="resume", thread_id=name, execution_id=execution_id)
@@ -220,4 +220,4 @@ def test_turns_that_nobody_watches_take_no_place_for_ever(site: Server) -> None:
             execution_id = socket.until(is_event("accepted"))[-1]["execution_id"]
             socket.send(type="detach", thread_id=name)
             socket.until(is_event("detached"))
-            assert until(lambda id=execution_id: execution(site, id)["status"] == "success")  # type: ignore[misc]
+            assert until(lambda id=execution_id: execution(site, id)["status"] == "success")

@@ -109,7 +109,7 @@ def test_a_finished_turn_is_resumed_from_its_log(site: Server) -> None:
 
 def test_a_turn_of_yesterday_is_told_from_its_messages(new_server: object) -> None:
     """WS-61: `replay: true`; with a cursor it begins with a gap that says to start over."""
-    server: Server = new_server("uvicorn", {"CHAT_RESUME_SECONDS": "1"})  # type: ignore[operator]
+    server: Server = new_server("uvicorn", {"CHAT_RESUME_SECONDS": "1"})
     with Socket(server) as socket:
         socket.say("Go.", {"text": "One two three."}, thread_id="yesterday")
         told = socket.turn()
@@ -152,7 +152,7 @@ def test_turns_of_other_wires_show_live(site: Server) -> None:
         history = [{"role": "user", "content": "First."}, {"role": "assistant", "content": "Hello! How can I help?"}]
         official.chat.completions.create(
             model="root",
-            messages=[*history, {"role": "user", "content": "Second."}],  # type: ignore[list-item]
+            messages=[*history, {"role": "user", "content": "Second."}],
             extra_headers={"X-Conversation-Id": conversation},
         )
         told = socket.turn()
