@@ -18,9 +18,9 @@ def uuid7() -> UUID:
     return UUID(int=(time.time_ns() // 1_000_000 << 80) | _VERSION_AND_VARIANT | _random_bits())
 
 
-def short_id() -> str:
-    """16 random hexadecimal digits."""
-    return f"{_random_bits() & 0xFFFF_FFFF_FFFF_FFFF:016x}"
+def new_request_id() -> str:
+    """For what comes without an id of its own (R3.4)."""
+    return f"req_{_random_bits() & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
 def _random_bits() -> int:

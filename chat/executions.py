@@ -22,7 +22,7 @@ from chat.progress import as_dict
 from chat.replay import events_of
 from chat.store import run
 from chat.streamjson import lines, tool_text
-from chat.times import iso
+from chat.times import iso_or_none
 from chat.views import Call, uuid_for
 
 MAX_LOG_LINES = 2000
@@ -123,9 +123,9 @@ def summary(row: Execution) -> dict[str, Any]:
         "schedule_id": _text(row.schedule_id),
         "session_id": _text(row.session_id),
         "message": row.message[:MAX_SHOWN_MESSAGE_CHARS],
-        "started_at": iso(row.started_at) if row.started_at else None,
-        "completed_at": iso(row.completed_at) if row.completed_at else None,
-        "queued_at": iso(row.queued_at) if row.queued_at else None,
+        "started_at": iso_or_none(row.started_at),
+        "completed_at": iso_or_none(row.completed_at),
+        "queued_at": iso_or_none(row.queued_at),
         "duration_ms": row.duration_ms,
         "model_used": row.model_used or None,
         "cost": None if row.cost_usd is None else float(row.cost_usd),

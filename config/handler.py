@@ -21,7 +21,7 @@ from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
 
 from agents.errors import SwitchboardError
-from agents.ids import short_id
+from agents.ids import new_request_id
 from chat import housekeeping, metrics
 from chat.client import too_large
 from chat.peers import address_of, headers_of
@@ -191,7 +191,7 @@ def _name(name: str) -> bytes:
 
 
 def _request_id(asked: str) -> str:
-    return asked if asked and request_id_pattern.fullmatch(asked) else f"req_{short_id()}"
+    return asked if asked and request_id_pattern.fullmatch(asked) else new_request_id()
 
 
 def _check_host(host: str) -> None:

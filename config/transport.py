@@ -11,7 +11,7 @@ import orjson
 from django.conf import settings
 
 from agents import directory
-from agents.ids import uuid7
+from agents.ids import new_request_id
 
 Application = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
@@ -43,7 +43,7 @@ def body_limit(path: str) -> int:
 
 def refusal(sentence: str, code: str = "invalid_request") -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of what a server refuses by itself, before there is a request for the application (R3.1, R3.4)."""
-    request_id = f"req_{uuid7().hex[-16:]}"
+    request_id = new_request_id()
     body = orjson.dumps({"detail": sentence, "code": code, "request_id": request_id})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
     return headers, body

@@ -17,7 +17,7 @@ from chat.protocols.agents_api.base import AgentRoute
 from chat.protocols.agents_api.paging import next_link
 from chat.queries import query_problem
 from chat.queued import Accepted
-from chat.times import iso
+from chat.times import iso, iso_or_none
 from chat.views import Call, respond, uuid_for
 from tasks import documents, editing, firing
 from tasks.analytics import analytics
@@ -181,7 +181,7 @@ def shown(schedule: Schedule, agent_name: str) -> dict[str, Any]:
         "agent_name": agent_name,
         "name": schedule.name,
         "cron_expression": schedule.cron_expression or None,
-        "run_at": iso(schedule.run_at) if schedule.run_at else None,
+        "run_at": iso_or_none(schedule.run_at),
         "message": schedule.message,
         "enabled": schedule.enabled,
         "timezone": schedule.timezone,
@@ -196,8 +196,8 @@ def shown(schedule: Schedule, agent_name: str) -> dict[str, Any]:
         "params": schedule.params,
         "created_at": iso(schedule.created_at),
         "updated_at": iso(schedule.updated_at),
-        "last_run_at": iso(schedule.last_run_at) if schedule.last_run_at else None,
-        "next_run_at": iso(schedule.next_run_at) if schedule.next_run_at else None,
+        "last_run_at": iso_or_none(schedule.last_run_at),
+        "next_run_at": iso_or_none(schedule.next_run_at),
     }
 
 

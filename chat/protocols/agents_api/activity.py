@@ -20,6 +20,7 @@ from chat.protocols.agents_api.activity_calls import Seen, detailed, shown, show
 from chat.protocols.agents_api.base import manages
 from chat.protocols.agents_api.executions import open_runs, visible
 from chat.store import run
+from chat.times import iso_or_none
 
 WINDOW = timedelta(hours=24)
 MAX_ELSEWHERE = 50
@@ -80,7 +81,7 @@ def _totals(counts: Iterable[Mapping[str, Any]], live: Iterable[Seen]) -> dict[s
         by_name[name] = by_name.get(name, 0) + calls
     first = min((first for *_, first in each), default=None)
     totals = {"calls": sum(by_name.values()), "duration_ms": sum(duration for _, _, duration, _ in each)}
-    return {"tool_counts": by_name, "totals": {**totals, "started_at": activity_parts.iso_or_none(first)}}
+    return {"tool_counts": by_name, "totals": {**totals, "started_at": iso_or_none(first)}}
 
 
 async def one(principal: Principal, agent: AgentSpec, tool_id: str) -> dict[str, Any] | None:

@@ -10,7 +10,6 @@ from chat.models import Execution, Message, ToolCall
 from chat.protocols.agents_api.activity_calls import Seen
 from chat.requests import Part
 from chat.streamjson import tool_text
-from chat.times import iso
 
 
 def told(rows: Iterable[ToolCall]) -> list[Seen]:
@@ -67,7 +66,3 @@ def _of_part(execution_id: UUID, part: Mapping[str, Any]) -> Seen:
         ok=part.get("ok"),
         output=output_of(part),
     )
-
-
-def iso_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else iso(moment)

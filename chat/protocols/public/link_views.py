@@ -15,7 +15,7 @@ from chat.models import ShareToken
 from chat.protocols.public import documents
 from chat.protocols.public.serializers import LinkChange, LinkRequest
 from chat.store import run
-from chat.times import iso
+from chat.times import iso, iso_or_none
 from chat.views import Call, WireView, respond, uuid_for
 
 
@@ -114,13 +114,13 @@ def shown(call: Call, agent: AgentSpec, row: ShareToken) -> dict[str, Any]:
         "enabled": row.enabled,
         "created_by": row.created_by_id,
         "created_at": iso(row.created_at),
-        "expires_at": iso(row.expires_at) if row.expires_at else None,
+        "expires_at": iso_or_none(row.expires_at),
         "max_messages": row.max_messages,
         "url": address_of(row, f"{call.request.scheme}://{call.request.get_host()}"),
         "external_url": None,
         "usage_stats": {
             "total_messages": row.total_messages,
             "unique_visitors": row.unique_visitors,
-            "last_used_at": iso(row.last_used_at) if row.last_used_at else None,
+            "last_used_at": iso_or_none(row.last_used_at),
         },
     }

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from agents.errors import SwitchboardError
-from agents.ids import uuid7
+from agents.ids import new_request_id
 from chat import clientcalls
 from chat.fields import Shape, parse
 from chat.live import OPEN
@@ -152,7 +152,7 @@ async def _hand_over(connection: Connection, command: Command, asked: Shape, nam
 async def _done(connection: Connection, command: Command, asked: Shape, named: Mapping[str, Any]) -> None:
     """Does it; the one place where what goes wrong becomes an error frame."""
     place = {"thread_id": getattr(asked, "thread_id", None), **named}
-    place["request_id"] = place.get("request_id") or f"req_{uuid7().hex[-16:]}"
+    place["request_id"] = place.get("request_id") or new_request_id()
     try:
         await command.do(connection, asked)
     except SwitchboardError as error:

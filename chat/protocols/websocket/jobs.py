@@ -6,7 +6,7 @@ from uuid import UUID
 from agents import directory
 from agents.access import Principal
 from agents.errors import SwitchboardError
-from agents.ids import uuid7
+from agents.ids import new_request_id
 from agents.specs import AgentSpec
 from chat import backlog, queued, readings
 from chat.models import Execution, Workflow
@@ -130,5 +130,5 @@ def _asker(connection: Connection, host: AgentSpec) -> dict[str, Any]:
     clienttools.check(connection.manifest, host)
     answerer = connection.id if connection.manifest else ""
     return {
-        "wire": "websocket", "request_id": f"req_{uuid7().hex[-16:]}", "client_tools": connection.manifest, "answerer": answerer,
+        "wire": "websocket", "request_id": new_request_id(), "client_tools": connection.manifest, "answerer": answerer,
     }  # fmt: skip

@@ -9,7 +9,7 @@ from agents import directory
 from agents.access import Principal, may_use
 from agents.directory import Catalog
 from agents.errors import SwitchboardError
-from agents.ids import uuid7
+from agents.ids import new_request_id
 from agents.specs import AgentSpec
 from chat import clientcalls, idempotency, readings, turns
 from chat.choice import choose
@@ -153,7 +153,7 @@ def _request(connection: Connection, message: ChatMessage, agent: AgentSpec, ses
         most_history=MOST_HISTORY,
         idempotency=claim,
         client_message_id=message.id or "",
-        request_id=f"req_{uuid7().hex[-16:]}",
+        request_id=new_request_id(),
     )
 
 
