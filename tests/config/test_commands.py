@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 
 from agents.access import ALL_SCOPES
 from agents.models import Agent, ApiKey, Provider, hash_key
@@ -62,6 +62,10 @@ def test_a_key_is_printed_alone_and_only_its_hash_is_stored(owner):
     assert len(plain) >= 46
     assert (key.owner, key.name, key.hash) == (owner, "ci", hash_key(plain))
     assert set(key.scopes) == ALL_SCOPES
+
+
+def test_a_key_does_not_stand_among_warnings_of_the_settings():
+    assert load_command_class("config", "create_api_key").requires_system_checks == []
 
 
 def test_a_key_may_be_limited_to_scopes_and_agents(owner, file):

@@ -12,6 +12,7 @@ from agents.models import Agent, ApiKey
 
 class Command(BaseCommand):
     help = "Creates an API key of a user and prints it once; it cannot be shown again."
+    requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", help="user name of the owner")
