@@ -47,6 +47,12 @@ def test_the_first_page_shows_agents_and_a_line_to_try(admin: Client, agent: Age
     assert "/v1/chat/completions" in html
 
 
+def test_who_may_not_use_the_admin_is_told_so(client: Client, db: None) -> None:
+    client.force_login(User.objects.create_user("guest"))
+    page = client.get("/admin/", follow=True).content.decode()
+    assert "You are signed in as guest, who may not use the admin." in page
+
+
 def test_nobody_is_let_in_without_signing_in(client: Client, agent: Agent) -> None:
     assert client.get("/admin/").status_code == 302
     assert client.post(row_url(agent, "publish")).status_code == 302
