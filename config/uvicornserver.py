@@ -78,17 +78,22 @@ class OrderlyServer(uvicorn.Server):
             await super().shutdown(sockets)
 
 
+_PATIENCE_S = {"head": HEAD_S, "body": BODY_WINDOW_S}
+"""By state; an idle connection is the server's own business."""
+
+
 class PatientProtocol(HttpToolsProtocol):
     """A connection with one clock: for the head of a request and for each window of its body. httptools has none.
 
     What is set late has a slot: attributes unknown when other instances were made give each a whole dictionary, 1.3 kB more.
     """
 
-    __slots__ = ("_bytes", "_clock", "_departure", "_reader", "_state", "url")
+    __slots__ = ("_bytes", "_clock", "_departure", "_entered", "_reader", "_state", "url")
     _clock: asyncio.TimerHandle | None
     _reader: ReaderClock | None
     _state: str  # idle, head, body
     _bytes: int
+    _entered: int  # how often a state was
     _departure: Departure
     url: bytes
 
@@ -96,33 +101,40 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._clock = self._reader = None
         self._departure = Departure()
-        self._enter("head", HEAD_S)
+        self._entered = 0
+        self._enter("head")
+        self._set_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._enter("idle", None)
+        self._enter("idle")
+        self._set_clock()
         self._stop_reader()
         super().connection_lost(exc)
         self._departure.tell()
 
     def data_received(self, data: bytes) -> None:
+        entered = self._entered
         if self._state == "idle":
-            self._enter("head", HEAD_S)
+            self._enter("head")
         self._bytes += len(data)
         super().data_received(data)
+        if self._entered != entered:
+            self._set_clock()
         if self._state == "head" and self._bytes > HEAD_BYTES:
             self._refuse_head()
 
     def handle_websocket_upgrade(self) -> None:
-        self._enter("idle", None)
+        self._enter("idle")
+        self._set_clock()
         super().handle_websocket_upgrade()
 
     def on_headers_complete(self) -> None:
-        self._enter("body", BODY_WINDOW_S)
+        self._enter("body")
         super().on_headers_complete()
         self.scope[DEPARTURE] = self._departure  # type: ignore[literal-required]  # ours, for chat.client
 
     def on_message_complete(self) -> None:
-        self._enter("idle", None)
+        self._enter("idle")
         super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -147,17 +159,23 @@ class PatientProtocol(HttpToolsProtocol):
             self._reader.stop()
             self._reader = None
 
-    def _enter(self, state: str, seconds: int | None) -> None:
+    def _enter(self, state: str) -> None:
+        self._state, self._bytes = state, 0
+        self._entered += 1
+
+    def _set_clock(self) -> None:
+        """For the state at hand, once what arrived was read: most requests arrive whole and need none."""
         if self._clock is not None:
             self._clock.cancel()
-        self._state, self._bytes = state, 0
+        seconds = _PATIENCE_S.get(self._state)
         self._clock = self.loop.call_later(seconds, self._time_is_up) if seconds else None
 
     def _time_is_up(self) -> None:
         is_waiting_for_us = self._state == "body" and self.flow.read_paused and not self.cycle.response_complete
         is_coming_in = self._state == "body" and self._bytes >= BODY_WINDOW_BYTES and not self.cycle.response_complete
         if is_waiting_for_us or is_coming_in:
-            self._enter("body", BODY_WINDOW_S)
+            self._enter("body")
+            self._set_clock()
         else:
             self.transport.close()
 

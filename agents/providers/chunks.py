@@ -235,5 +235,5 @@ def usage_from(raw: Mapping[str, Any]) -> Usage:
 
 
 def _count(fields: Any, name: str) -> int:
-    value = fields.get(name) if isinstance(fields, Mapping) else None
+    value = fields.get(name) if isinstance(fields, dict) else None
     return int(value) if isinstance(value, int | float) and 0 <= value < MAX_COUNT else 0

@@ -24,5 +24,5 @@ async def test_what_a_request_adds_to_its_connection_is_in_slots():
     known = set(vars(connection))
     connection.connection_made(Transport())
     connection.on_message_begin()
-    connection._enter("idle", None)
+    connection._enter("idle")
     assert set(vars(connection)) == known
