@@ -103,9 +103,9 @@ class Visitor(httpx.Client):
 
 
 def mails(folder: Path, address: str) -> list[str]:
-    """The mails sent to an address, oldest first."""
-    texts = [path.read_text() for path in sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime_ns)]
-    return [text for text in texts if f"To: {address}\n" in text]
+    """The mails sent to an address, oldest first. Django may put mails of the same second into one file, with a line between them."""
+    files = sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime_ns)
+    return [mail for path in files for mail in path.read_text().split("-" * 79 + "\n") if f"To: {address}\n" in mail]
 
 
 def code_in(mail: str) -> str:
