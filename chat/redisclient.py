@@ -72,7 +72,7 @@ class Calls:
 
     async def _dial(self) -> Line:
         async with asyncio.timeout(TIMEOUT_S):
-            self.line = await dial(self.lines.make_connection())  # type: ignore[no-untyped-call]
+            self.line = await dial(self.lines.make_connection())  # type: ignore[no-untyped-call]  # redis-py's is
         return self.line
 
     async def close(self) -> None:
