@@ -74,7 +74,8 @@ class Pool:
         except BaseException:
             opened.close()
             raise
-        self._open.add(connection)
+        if not connection.transport.is_closing():  # else it was dropped already
+            self._open.add(connection)
         return connection
 
     async def _resolve(self, host: str, port: int) -> Sequence[Any]:
