@@ -11,10 +11,9 @@ django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - models need a set-up Django
 
-from config import embedded, lean, lifetime, sockets  # noqa: E402 - and so do these
+from config import embedded, lifetime, sockets  # noqa: E402 - and so do these
 from config.handler import Handler  # noqa: E402 - likewise
 
-lean.read_settings_directly()
 _handler = Handler()
 
 

@@ -7,13 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.conf import LazySettings
-
-
-def read_settings_directly() -> None:
-    """Django's lazy objects look at each attribute before they hand it out; settings need none of that, and a turn reads some twenty."""
-    LazySettings.__getattribute__ = object.__getattribute__  # type: ignore[method-assign]  # the one Python itself has
-
 
 @contextmanager
 def leaving_out(*packages: str) -> Iterator[None]:
