@@ -67,8 +67,8 @@ class Call:
         self.principal = principal
         self.client = client
         self.headers: Mapping[str, str] = request.wire_headers  # type: ignore[attr-defined]  # set by config.handler
-        self.request_id: str = request.request_id  # type: ignore[attr-defined]
-        self.address: str = request.address  # type: ignore[attr-defined]
+        self.request_id: str = request.request_id  # type: ignore[attr-defined]  # likewise
+        self.address: str = request.address  # type: ignore[attr-defined]  # likewise
         self.body = b""
 
     @property
@@ -114,12 +114,12 @@ class WireView(APIView):
     reads_body: ClassVar[bool] = True
     envelope: Envelope = staticmethod(native_envelope)
 
-    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]  # Django's is not async
         client = Client(request.wire_receive, request.scope.get(DEPARTURE))  # type: ignore[attr-defined]  # set by config.handler
         try:
             return await self._checked(request, client, **kwargs)
         except SwitchboardError as error:
-            return refuse(error, request.request_id, self.envelope)  # type: ignore[attr-defined]
+            return refuse(error, request.request_id, self.envelope)  # type: ignore[attr-defined]  # likewise
         finally:
             client.close()
 
@@ -157,7 +157,7 @@ class WireView(APIView):
         """Step (5)."""
         if self.public:
             return ANONYMOUS
-        headers, address = request.wire_headers, request.address  # type: ignore[attr-defined]
+        headers, address = request.wire_headers, request.address  # type: ignore[attr-defined]  # set by config.handler
         return await authenticate(headers, path=request.path_info, address=address)
 
     def check_media_type(self, call: Call) -> None:

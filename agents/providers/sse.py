@@ -54,7 +54,7 @@ class EventReader:
             block = block[:-14]
         if block.startswith(b"data: "):
             try:
-                return orjson.loads(b"[" + block[6:].replace(b"\n\ndata: ", b",") + b"]")  # type: ignore[no-any-return]
+                return orjson.loads(b"[" + block[6:].replace(b"\n\ndata: ", b",") + b"]")  # type: ignore[no-any-return]  # an array was asked for
             except ValueError:
                 pass
         return self._decode_one_by_one(block)
