@@ -38,7 +38,8 @@ def test_templates(template: Any, value: Any) -> None:
 @pytest.mark.parametrize(
     ("template", "why"),
     [
-        ("{{ inputs.gone }}", "has no attribute 'gone'"), ("{{ inputs.text.__class__ }}", "unsafe"), ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{{ inputs.gone }}", "has no attribute 'gone'"),
+        ("{{ inputs.text.__class__ }}", "unsafe"), ("{{ ''.__class__.__mro__ }}", "unsafe"),
         ("{{ inputs.text.upper.__globals__ }}", "has no attribute '__globals__'"), ("{{ range(9) }}", "'range' is undefined"),
         ("{{ lipsum() }}", "'lipsum' is undefined"), ("{{ cycler }}", "'cycler' is undefined"), ("{{ inputs.items.append(1) }}", "unsafe"),
         ("{{ inputs.n / 0 }}", "division by zero"), ("{{ inputs.n.foo }}", "has no attribute 'foo'"),
