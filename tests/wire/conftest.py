@@ -19,3 +19,9 @@ def owner(server: Server) -> Iterator[httpx.Client]:
 def guest(server: Server) -> Iterator[httpx.Client]:
     with clients.http(server, "guest") as client:
         yield client
+
+
+@pytest.fixture
+def client(owner: httpx.Client) -> httpx.Client:
+    """Where only one calls, it is the owner."""
+    return owner

@@ -1,7 +1,6 @@
 """Approvals on the spine (R15, R8.5), seen through the run and the OpenAI wire."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -16,12 +15,6 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.live
 CALL = {"tools": [{"name": "clock", "arguments": {"timezone": "Europe/Oslo"}}], "text": "It is late."}
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    with http(server) as client:
-        yield client
 
 
 def paused(client: httpx.Client, name: str, agent: str = "careful") -> dict[str, Any]:

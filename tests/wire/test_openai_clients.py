@@ -1,12 +1,10 @@
 """OAI-68, OAI-16: bodies as well-known clients send them, odd keys and nulls included, are answered and reach the model clean."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from tests.support import clients
 from tests.support.server import Server
 from tests.support.upstream import FakeUpstream
 from tests.wire import openaiwire
@@ -63,12 +61,6 @@ ASKED_OF_MODELS = {
 @pytest.fixture(scope="module", autouse=True)
 def agents(server: Server) -> None:
     openaiwire.prepare(server)
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as made:
-        yield made
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -1,7 +1,7 @@
 """`X-Conversation-Id` against a live server (openai.md section 10): hit, miss, off; branches; time and number; two at once."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -25,12 +25,6 @@ SAID = {"role": "assistant", "content": ANSWER}
 @pytest.fixture(scope="module", autouse=True)
 def agents(server: Server) -> None:
     openaiwire.prepare(server)
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.live
 @pytest.fixture(scope="module", autouse=True)
 def agents(server: Server) -> None:
     openaiwire.prepare(server)
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

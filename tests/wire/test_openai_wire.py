@@ -1,6 +1,6 @@
 """The OpenAI wire over plain HTTP: paths, headers, errors, parameters, tools, formats (openai.md sections 1 to 9 and 11)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,12 +21,6 @@ pytestmark = pytest.mark.live
 @pytest.fixture(scope="module", autouse=True)
 def agents(server: Server) -> None:
     openaiwire.prepare(server)
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    with clients.http(server) as made:
-        yield made
 
 
 # Paths and errors
