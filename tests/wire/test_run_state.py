@@ -152,7 +152,9 @@ def test_a_killed_server_leaves_no_run_running(new_server: NewServer) -> None:
             server.kill()
     server.start()
     with clients.http(server) as client:
-        found = client.get(f"/api/executions/{execution_id}").json()
+        path = f"/api/executions/{execution_id}"
+        until(lambda: client.get(path).json()["status"] != "running", limit_s=20)  # long before its lease lapses
+        found = client.get(path).json()
         assert (found["status"], found["error_code"]) == ("failed", "interrupted")
         assert found["response"].startswith("tok tok")
         assert ask(client, "Hello", conversation_id=name).status_code == 200
