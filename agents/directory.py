@@ -76,17 +76,18 @@ async def refresh(seen: int | None = None) -> Catalog:
 
 async def newest() -> Catalog:
     """The snapshot with what other processes have published until now; one query."""
-    await moved()
+    seen = await database.run(_counter)
+    if seen != _current.counter:
+        await refresh(seen)
     return await catalog()
 
 
-async def moved() -> bool:
-    """Looks at the database's counter; whether it had moved, and the snapshot with it."""
-    seen = await database.run(_counter)
-    if seen == _current.counter:
-        return False
-    await refresh(seen)
-    return True
+async def moved(since: Catalog) -> bool:
+    """Whether something was published after `since`, the snapshot in which nothing was found; one query.
+
+    Also where another task has reloaded meanwhile: the snapshot at hand is then new, but not the one that was looked in.
+    """
+    return await newest() is not since
 
 
 def fresh() -> Catalog:

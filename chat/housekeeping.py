@@ -105,7 +105,7 @@ async def _recovery() -> None:
 async def _catalog() -> None:
     """Hears of agents published and keys revoked by other processes within two seconds, also without a turn (OAI-10)."""
     await asyncio.sleep(2 * _SECOND)
-    await directory.moved()
+    await directory.newest()
 
 
 async def _tidying() -> None:

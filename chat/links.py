@@ -54,10 +54,11 @@ async def link_for(token: str) -> Link:
     row = await run(_stored, token) if TOKEN.match(token) else None
     if row is None:
         raise SwitchboardError("link_invalid")
+    catalog = await directory.catalog()
     try:
-        return _usable(row, await directory.catalog())
+        return _usable(row, catalog)
     except SwitchboardError:
-        if not await directory.moved():  # another process may just have published or shared the agent
+        if not await directory.moved(catalog):  # another process may just have published or shared the agent
             raise
         return _usable(row, await directory.catalog())
 

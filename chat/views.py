@@ -132,12 +132,13 @@ class WireView(APIView):
         if self.reads_body and request.method not in ("GET", "HEAD"):
             call.body = await client.body(call.headers, self.body_limit())
         for _ in range(_ATTEMPTS):
+            catalog = directory.current()
             if scope and scope not in call.principal.scopes:
                 self.missing_scope(call, scope)
             try:
                 return await handler(call, **kwargs)
             except SwitchboardError as error:
-                if error.code not in _UNKNOWN_AGENT or not await directory.moved():
+                if error.code not in _UNKNOWN_AGENT or not await directory.moved(catalog):
                     raise
                 call.principal = await self.principal_for(request)
             except CatalogChanged:

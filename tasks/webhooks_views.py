@@ -144,8 +144,9 @@ class CallView(WireView):
 
 async def _agent_of(webhook: Webhook) -> AgentSpec:
     """The published agent. Raises not_found."""
-    agent = (await directory.catalog()).by_id.get(webhook.agent_id)
-    if agent is None and await directory.moved():  # another process may just have published it
+    catalog = await directory.catalog()
+    agent = catalog.by_id.get(webhook.agent_id)
+    if agent is None and await directory.moved(catalog):  # another process may just have published it
         agent = directory.current().by_id.get(webhook.agent_id)
     if agent is None:
         raise SwitchboardError("not_found")

@@ -17,11 +17,11 @@ from chat.workflows.definition import parse
 
 async def find(principal: Principal, name_or_id: str, agent_id: UUID | None = None) -> tuple[Workflow, AgentSpec]:
     """A workflow that the caller may run, and its host. Raises workflow_not_found, whatever the cause (WS-70)."""
-    await directory.catalog()
+    catalog = await directory.catalog()
     try:
         workflow = await run(rows.find, principal, name_or_id, agent_id)
     except TurnError:
-        if not await directory.moved():  # another process may just have published the host
+        if not await directory.moved(catalog):  # another process may just have published the host
             raise
         workflow = await run(rows.find, principal, name_or_id, agent_id)
     return workflow, host_of(workflow)

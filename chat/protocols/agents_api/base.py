@@ -18,10 +18,11 @@ class AgentRoute(WireView):
 
     async def check_path(self, call: Call, **kwargs: Any) -> None:
         """Another process may just have published the agent: the database is asked before the refusal goes out."""
+        catalog = directory.current()
         try:
             await agent_named(call.principal, kwargs["name"])
         except SwitchboardError:
-            if not await directory.moved():
+            if not await directory.moved(catalog):
                 raise
             call.principal = await self.principal_for(call.request)
             await agent_named(call.principal, kwargs["name"])

@@ -42,13 +42,14 @@ async def chat(connection: Connection, message: ChatMessage) -> None:
     connection.principal.check_scope("run")
     check_supported(message)
     for _ in range(_ATTEMPTS):
+        catalog = directory.current()
         try:
             await _chat(connection, message)
             return
         except CatalogChanged:
             pass
         except SwitchboardError as error:
-            if error.code != "agent_not_found" or not await directory.moved():  # another process may just have published it
+            if error.code != "agent_not_found" or not await directory.moved(catalog):  # another process may just have published it
                 raise
         if not await connection.still():
             return
