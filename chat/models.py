@@ -63,8 +63,8 @@ class ChatSession(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["namespace", "name"], name="one_conversation_per_name")]
         indexes = [
-            models.Index(fields=["owner", "agent", "status", "-last_message_at"], name="session_list"),
-            models.Index(fields=["agent", "-last_message_at"], name="session_list_manager"),
+            models.Index(fields=["owner", "agent", "status", "last_message_at"], name="session_list"),
+            models.Index(fields=["agent", "last_message_at"], name="session_list_manager"),
         ]
 
     def __str__(self) -> str:
@@ -238,17 +238,17 @@ class Execution(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["agent", "-created_at"], name="execution_list"),
-            models.Index(fields=["owner", "agent", "-created_at"], name="execution_list_owner"),
-            models.Index(fields=["session", "-created_at"], name="execution_of_session"),
-            models.Index(fields=["schedule_id", "-created_at"], name="execution_of_schedule", condition=Q(schedule_id__isnull=False)),
+            models.Index(fields=["agent", "created_at"], name="execution_list"),
+            models.Index(fields=["owner", "agent", "created_at"], name="execution_list_owner"),
+            models.Index(fields=["session", "created_at"], name="execution_of_session"),
+            models.Index(fields=["schedule_id", "created_at"], name="execution_of_schedule", condition=Q(schedule_id__isnull=False)),
             models.Index(
                 fields=["agent", "-priority", "created_at"], name="task_waiting", condition=Q(status="queued", work__isnull=False)
             ),
             models.Index(fields=["agent"], name="task_held", condition=Q(work__isnull=False, lease_until__isnull=False)),
             models.Index(fields=["status", "lease_until"], name="execution_open", condition=Q(status__in=["queued", "running", "paused"])),
             models.Index(fields=["completed_at"], name="execution_unreported", condition=Q(unreported=True)),
-            models.Index(fields=["workflow", "-created_at"], name="execution_of_workflow", condition=Q(workflow__isnull=False)),
+            models.Index(fields=["workflow", "created_at"], name="execution_of_workflow", condition=Q(workflow__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -380,8 +380,8 @@ class ToolCall(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["agent_id", "-started_at"], name="tool_call_list"),
-            models.Index(fields=["agent_id", "owner_id", "-started_at"], name="tool_call_list_owner"),
+            models.Index(fields=["agent_id", "started_at"], name="tool_call_list"),
+            models.Index(fields=["agent_id", "owner_id", "started_at"], name="tool_call_list_owner"),
         ]
 
     def __str__(self) -> str:
