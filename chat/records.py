@@ -25,7 +25,8 @@ LEASE = timedelta(seconds=30)
 MAX_STORED = 4000
 """Messages read back at most; a longer conversation is cut from its oldest end anyway (R9.2g)."""
 
-_OPEN = "status IN ('queued', 'running', 'paused')"
+_OPEN = "status NOT IN ('success', 'failed', 'cancelled', 'skipped')"
+"""Said so that PostgreSQL looks rows up by their ids: an index of open runs looks smaller to it, but is full of those that just ended."""
 
 
 @dataclass(slots=True, kw_only=True)
