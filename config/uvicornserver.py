@@ -14,7 +14,8 @@ from typing import Any
 
 import uvicorn
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -76,6 +77,43 @@ class OrderlyServer(uvicorn.Server):
         await self.lifespan.shutdown()
         with contextlib.suppress(asyncio.CancelledError):
             await super().shutdown(sockets)
+
+
+class _Held:
+    """A transport that keeps what is written until something more comes, or it is closed."""
+
+    __slots__ = ("_data", "transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self._data = b""
+
+    def write(self, data: bytes) -> None:
+        if self._data:
+            self.transport.write(self._data + data)
+        self._data = b"" if self._data else data
+
+    def close(self) -> None:
+        if self._data:
+            self.transport.write(self._data)
+        self.transport.close()
+
+
+class OnePacketCycle(RequestResponseCycle):
+    """A response whose head waits for the first of its body, which follows at once: a system call and a packet less."""
+
+    transport: Any  # the connection's, or _Held
+
+    async def send(self, message: ASGISendEvent) -> None:
+        begun, held = self.response_started, isinstance(self.transport, _Held)
+        if not (begun or held) and self.scope["method"] != "HEAD":
+            self.transport = _Held(self.transport)
+        await super().send(message)
+        if begun and held:
+            self.transport = self.transport.transport
+
+
+httptools_impl.RequestResponseCycle = OnePacketCycle  # type: ignore[misc]  # uvicorn has no setting for it
 
 
 _PATIENCE_S = {"head": HEAD_S, "body": BODY_WINDOW_S}

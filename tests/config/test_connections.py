@@ -1,10 +1,11 @@
-"""What one connection keeps in memory while it waits: thousands of them do.
+"""A connection of uvicorn: what it keeps in memory while it waits (thousands of them do), and in how many pieces an answer goes out.
 
 CPython lets instances share the names of their attributes, unless one gets a name that the first ones did not have.
 """
 
 import asyncio
 
+import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -13,16 +14,114 @@ from config.uvicornserver import PatientProtocol
 
 
 class Transport(asyncio.Transport):
+    def __init__(self):
+        super().__init__()
+        self.written = []
+        self.closed = False
+
     def get_extra_info(self, name, default=None):
         return ("127.0.0.1", 1) if name in ("sockname", "peername") else default
 
+    def write(self, data):
+        assert not self.closed
+        self.written.append(bytes(data))
 
-async def test_what_a_request_adds_to_its_connection_is_in_slots():
+    def close(self):
+        self.closed = True
+
+    def is_closing(self):
+        return self.closed
+
+    def pause_reading(self):
+        pass
+
+    def resume_reading(self):
+        pass
+
+
+def connected(application):
     config = Config(application, log_config=None)
     config.load()
     connection = PatientProtocol(config=config, server_state=ServerState(), app_state={})
-    known = set(vars(connection))
     connection.connection_made(Transport())
+    return connection
+
+
+async def test_what_a_request_adds_to_its_connection_is_in_slots():
+    connection = connected(application)
+    known = set(vars(connection))
     connection.on_message_begin()
     connection._enter("idle")
     assert set(vars(connection)) == known
+
+
+def start(status=200, *headers):
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def body(data, more=False):
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+SIZED = (b"content-length", b"5")
+CHUNKED = b"transfer-encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "messages", "pieces"),
+    [
+        ("GET", [start(200, SIZED), body(b"whole")], [b"content-length: 5\r\n\r\nwhole"]),
+        (
+            "GET",
+            [start(), body(b"a", True), body(b"b", True), body(b"c")],
+            [CHUNKED + b"\r\n1\r\na\r\n", b"1\r\nb\r\n", b"1\r\nc\r\n0\r\n\r\n"],
+        ),
+        ("GET", [start(), body(b"a", True), body(b"")], [CHUNKED + b"\r\n1\r\na\r\n", b"0\r\n\r\n"]),
+        ("GET", [start(204), body(b"")], [b"\r\n\r\n"]),
+        ("HEAD", [start(200, SIZED), body(b"")], [b"content-length: 5\r\n\r\n"]),
+    ],
+)
+async def test_the_head_goes_out_with_the_first_of_the_body(method, messages, pieces):
+    async def answer(scope, receive, send):
+        for message in messages:
+            await send(message)
+
+    written = await asked(answer, f"{method} / HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert len([piece for piece in written if piece]) == len(pieces)
+    assert all(data.endswith(piece) for data, piece in zip(written, pieces, strict=False))
+    assert written[0].startswith(b"HTTP/1.1 ")
+
+
+async def test_a_connection_that_ends_with_its_answer_ends_behind_it():
+    async def answer(scope, receive, send):
+        await send(start(200, SIZED))
+        await send(body(b"whole"))
+
+    (written,) = await asked(answer, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", closed=True)
+    assert written.endswith(b"connection: close\r\n\r\nwhole")
+
+
+async def test_an_application_that_fails_after_the_head_leaves_no_answer_half_said():
+    async def answer(scope, receive, send):
+        await send(start(200, SIZED))
+        raise ValueError("failed")
+
+    written = await asked(answer, "GET / HTTP/1.1\r\nhost: x\r\n\r\n", closed=True)
+    assert b"".join(written).endswith(b"content-length: 5\r\n\r\n")
+
+
+@pytest.mark.parametrize("header", [(b"bad name", b"x"), (b"x-bad", b"a\r\nb: c")])
+async def test_a_header_that_is_none_is_never_sent(header):
+    async def answer(scope, receive, send):
+        await send(start(200, header))
+
+    assert await asked(answer, "GET / HTTP/1.1\r\nhost: x\r\n\r\n", closed=True) == []
+
+
+async def asked(application, request, *, closed=False):
+    """What is written for one request; `closed`: and then the connection is."""
+    connection = connected(application)
+    connection.data_received(request.encode())
+    await asyncio.gather(*connection.tasks)
+    assert connection.transport.closed is closed
+    return connection.transport.written
