@@ -3,6 +3,7 @@
 Query strings, tokens in paths and secrets never reach them (R1.7, R0.9): every line passes redacted().
 """
 
+import asyncio
 import logging
 import re
 import sys
@@ -71,11 +72,18 @@ def log_request(method: str, path: str, status: int, duration_ms: float, request
 
 
 def _json_lines(stream: TextIO) -> Callable[[dict[str, Any]], None]:
-    """What structlog would write, in a tenth of the time: every request pays for it."""
+    """What structlog would write, in a tenth of the time: every request pays for it. Those that end together are written together."""
+    lines: list[bytes] = []
 
     def write(event: dict[str, Any]) -> None:
-        stream.write(orjson.dumps({**event, "timestamp": datetime.now(UTC)}, option=orjson.OPT_UTC_Z).decode() + "\n")
-        stream.flush()
+        lines.append(orjson.dumps({**event, "timestamp": datetime.now(UTC)}, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
+        asyncio.get_running_loop().call_soon(flush)
+
+    def flush() -> None:
+        if lines:
+            stream.write(b"".join(lines).decode())
+            lines.clear()
+            stream.flush()
 
     return write
 

@@ -1,5 +1,6 @@
 """What logs hold and what they never hold: R1.7, R0.9, R3.4."""
 
+import asyncio
 import io
 import json
 import logging
@@ -32,8 +33,9 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     logging.getLogger().handlers = kept
 
 
-def test_one_line_per_request(lines: Lines) -> None:
+async def test_one_line_per_request(lines: Lines) -> None:
     logs.log_request("POST", "/chat/run", 200, 12.345, "req_1", "192.0.2.7")
+    await asyncio.sleep(0)
     told = lines()
     assert len(told) == 1
     del told[0]["timestamp"]
@@ -49,6 +51,13 @@ def test_one_line_per_request(lines: Lines) -> None:
     }
 
 
+async def test_lines_of_requests_that_end_together_keep_their_order(lines: Lines) -> None:
+    for number in range(3):
+        logs.log_request("GET", f"/{number}", 200, 1, "req_1", "192.0.2.7")
+    await asyncio.sleep(0)
+    assert [line["path"] for line in lines()] == ["/0", "/1", "/2"]
+
+
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
@@ -61,9 +70,10 @@ def test_one_line_per_request(lines: Lines) -> None:
         ("/api/agents/support/chat", "/api/agents/support/chat"),
     ],
 )
-def test_tokens_in_paths_are_cut_to_six_characters(lines: Lines, path: str, shown: str) -> None:
+async def test_tokens_in_paths_are_cut_to_six_characters(lines: Lines, path: str, shown: str) -> None:
     """R1.7."""
     logs.log_request("GET", path, 200, 1, "req_1", "192.0.2.7")
+    await asyncio.sleep(0)
     logging.getLogger("switchboard").warning("about %s", path)
     assert [line.get("path", line["event"]) for line in lines()] == [shown, f"about {shown}"]
 
