@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from agents.providers.base import Delta, Finish, FinishReason, ProviderError, Reasoning, Refusal, Text, Usage
+from agents.providers.bursts import Run, only_text
 from agents.providers.calls import CallReader
 from agents.providers.failures import reported
 from agents.providers.sse import MAX_EVENT_BYTES, EventReader
@@ -107,7 +108,7 @@ class AnswerReader:
         texts: list[str] = []
         try:
             for chunk in chunks:
-                if text := _only_text(chunk):
+                if text := chunk.text if chunk.__class__ is Run else only_text(chunk):
                     texts.append(text)
                     continue
                 _append(deltas, Text, "".join(texts))
@@ -159,19 +160,6 @@ class AnswerReader:
 
     def _finish_reason(self) -> FinishReason:
         return FINISH_REASONS.get(self._reason) or ("tool_calls" if self._calls.seen else "stop")
-
-
-def _only_text(chunk: dict[str, Any]) -> str | None:
-    """The text of a chunk that says nothing else, as ninety-nine of a hundred do."""
-    try:
-        choice = chunk["choices"][0]
-        delta = choice["delta"]
-        text: str = delta["content"]
-    except (LookupError, TypeError):
-        return None
-    if text.__class__ is not str or len(delta) > 2 or (len(delta) == 2 and "role" not in delta):
-        return None
-    return None if choice.get("finish_reason") or chunk.get("usage") or chunk.get("error") else text
 
 
 def _read_thoughts(delta: dict[str, Any], deltas: list[Delta]) -> None:

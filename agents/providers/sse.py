@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from agents.providers import bursts
+
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 FIELDS = (b":", b"data", b"event", b"id", b"retry")
 _DONE = b"[DONE]"
@@ -27,7 +29,7 @@ class EventReader:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Any]:
-        """The decoded `data` of every event that is complete now."""
+        """The decoded `data` of every event that is complete now; of many that are alike a bursts.Run."""
         if self._rest:
             data = self._rest + data
         if b"\r" in data:
@@ -54,7 +56,7 @@ class EventReader:
             block = block[:-14]
         if block.startswith(b"data: "):
             try:
-                return orjson.loads(b"[" + block[6:].replace(b"\n\ndata: ", b",") + b"]")  # type: ignore[no-any-return]  # an array was asked for
+                return _chunks(block[6:])
             except ValueError:
                 pass
         return self._decode_one_by_one(block)
@@ -85,6 +87,20 @@ class EventReader:
             self.done = True
             return []
         return [orjson.loads(data)] if data else []
+
+
+def _chunks(block: bytes) -> list[Any]:
+    """Raises ValueError where an event is no JSON. A bursts.Run stands for many of them."""
+    burst = bursts.split(block)
+    if burst is None:
+        return _array(block.replace(bursts.BORDER, b","))
+    before, run, after = burst
+    return [*_array(b",".join(before)), run, *_array(b",".join(after))]
+
+
+def _array(elements: bytes) -> list[Any]:
+    values: list[Any] = orjson.loads(b"[" + elements + b"]")
+    return values
 
 
 def _unified(data: bytes) -> bytes:
