@@ -113,7 +113,7 @@ async def _store_end(turn: Turn, finish: records.Finish, *, refused: bool = Fals
     or none (the database is away): recovery finds that row later.
     """
     try:
-        return bool(await store.write(records.finish, finish, patient=True))
+        return bool(await store.write(records.finish, finish, patient=True, short=finish.short))
     except Exception as error:
         logger.exception("the end of run %s could not be stored", turn.execution_id)
         if not (refused or isinstance(error, TurnError)):

@@ -25,6 +25,7 @@ LEASE = timedelta(seconds=30)
 MAX_STORED = 4000
 """Messages read back at most; a longer conversation is cut from its oldest end anyway (R9.2g)."""
 
+_PLAIN, _SHORT_PARTS, _SHORT_CHARACTERS = frozenset(("text", "reasoning", "step")), 16, 20_000
 _OPEN = "status NOT IN ('success', 'failed', 'cancelled', 'skipped')"
 """Said so that PostgreSQL looks rows up by their ids: an index of open runs looks smaller to it, but is full of those that just ended."""
 
@@ -46,6 +47,13 @@ class Begin:
     unreported: bool | None = None
     paused: Mapping[str, Any] | None = None
     error_detail: str = ""
+
+    @property
+    def short(self) -> bool:
+        """Little is written, and history is not read."""
+        request, session = self.request, self.request.session
+        reads = request.branch is not None or (session and not session.is_new and (request.seed or self.known_version is None))
+        return not reads and not request.seed and is_short(request.parts)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,6 +131,17 @@ class Finish:
     paused_state: Mapping[str, Any] | None = None
     approvals: list[PendingApproval] = field(default_factory=list)
     client_calls: list[tuple[str, Any]] = field(default_factory=list)
+
+    @property
+    def short(self) -> bool:
+        """Little is written."""
+        return is_short(self.parts) and len(self.steps) <= _SHORT_PARTS
+
+
+def is_short(parts: Sequence[Part]) -> bool:
+    """Text alone, of a few pages."""
+    plain = len(parts) <= _SHORT_PARTS and all(part["type"] in _PLAIN for part in parts)
+    return plain and sum(len(part.get("text", "")) for part in parts) <= _SHORT_CHARACTERS
 
 
 def begin(jobs: Sequence[Job]) -> None:
@@ -236,6 +255,7 @@ def read_transcript(session_id: UUID, version: int) -> Transcript:
 
 def stored_messages(session_id: UUID) -> list[StoredMessage]:
     """The conversation as history sees it, oldest first."""
+    sql.take_time()
     columns = ("id", "role", "parts", "status", "incomplete", "position", "in_history", "active")
     where = "session_id = %s AND active AND in_history AND status <> 'pending' ORDER BY position DESC LIMIT %s"
     rows = sql.select(Message, columns, where, [*sql.adapted_ids([session_id]), MAX_STORED])

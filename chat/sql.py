@@ -108,6 +108,26 @@ def transaction() -> Iterator[None]:
         yield
 
 
+class WouldWait(Exception):
+    """What is asked for is not done at once."""
+
+
+@contextmanager
+def at_once(cursor: Any) -> Iterator[None]:
+    """Statements of this thread go to `cursor`, whose transaction the caller ends. What may take long raises WouldWait."""
+    _open.cursor, _open.at_once = cursor, True
+    try:
+        yield
+    finally:
+        _open.cursor, _open.at_once = None, False
+
+
+def take_time() -> None:
+    """Said by who reads or writes rows of unknown number. Raises WouldWait where others would wait for it, too."""
+    if _open.at_once:
+        raise WouldWait
+
+
 def _after_ours(execute: Callable[..., Any], *call: Any) -> Any:
     """A statement of the ORM in the same transaction comes after those of ours that wait."""
     _pipe().empty()
@@ -134,15 +154,15 @@ class _Converted:
     @property
     def rows(self) -> list[tuple[Any, ...]]:
         rows = self.answer.rows
-        return [_converted(row, self.converters) for row in rows] if self.converters else rows
+        return [tuple(_converted(row, self.converters)) for row in rows] if self.converters else rows
 
 
-def _converted(row: tuple[Any, ...], converters: Sequence[tuple[int, sqltext.Adapt]]) -> tuple[Any, ...]:
+def _converted(row: Sequence[Any], converters: Sequence[tuple[int, sqltext.Adapt]]) -> list[Any]:
     values = list(row)
     for index, convert in converters:
         if values[index] is not None:
             values[index] = convert(values[index])
-    return tuple(values)
+    return values
 
 
 @cache
@@ -165,17 +185,18 @@ def _run(build: Callable[..., str], shape: tuple[Any, ...], model: type[Model], 
     adapters, count = sqltext.adapters(model, tuple(columns)), 0
     for start in range(0, len(rows), MAX_ROWS):
         some = rows[start : start + MAX_ROWS]
-        values = [
-            value if adapt is None or value is None else adapt(value) for row in some for adapt, value in zip(adapters, row, strict=True)
-        ]
+        values: list[Any] = []
+        for row in some:
+            values += _converted(row, adapters)
         count += _execute(build(len(some), *shape), values)[0]
     return _Done(count)
 
 
 class _Open(local):
-    """The cursor of this thread's transaction()."""
+    """The cursor of this thread's transaction() or at_once()."""
 
     cursor: Any = None
+    at_once = False
 
 
 _open = _Open()

@@ -7,7 +7,7 @@ parameter, so that one prepared statement does for any number of rows.
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -79,9 +79,10 @@ def text_of(value: Any) -> bytes | None:
 
 
 @cache
-def adapters(model: type[Model], columns: tuple[str, ...]) -> list[Adapt | None]:
-    """How values of these fields are given to SQLite."""
-    return [_adapter(_field(model, name)) for name in columns]
+def adapters(model: type[Model], columns: tuple[str, ...]) -> list[tuple[int, Adapt]]:
+    """What is to be done to values that are given to SQLite, by their places."""
+    found = [(index, _adapter(_field(model, name))) for index, name in enumerate(columns)]
+    return [(index, adapt) for index, adapt in found if adapt is not None]
 
 
 @cache
@@ -173,9 +174,10 @@ def _plain(value: Any) -> Any:
 
 
 def _hex(value: UUID) -> str:
-    return value.hex
+    return f"{value.int:032x}"
 
 
+@lru_cache(maxsize=64)
 def naive(value: datetime) -> str:
     """As SQLite stores times: in UTC, without saying so."""
     return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(" ")[:-6]

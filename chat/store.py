@@ -1,6 +1,7 @@
 """What a turn writes: one hop to begin, one transaction to end, both shared by the turns that do so at the same moment (R0.6, R0.7).
 
-One thread writes, with one connection; members of a group that fail are retried alone and fail alone. Plain values in and out.
+Short groups are written in place (chat.inplace), all else by one thread with one connection; members of a group that fail are retried
+alone and fail alone. Plain values in and out.
 """
 
 import asyncio
@@ -11,17 +12,22 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from agents.database import guarded, run
 from chat import sql
 from chat.errors import TurnError
+from chat.inplace import InPlace
 
 logger = logging.getLogger("switchboard.store")
 FINISH_PATIENCE_S = 60.0
 """How long an ended turn waits for a database that went away; a turn that begins does not wait."""
+_ENOUGH, _ROUNDS = 8, 3
+"""A group is written when it has so many members, or after so many rounds of the event loop: those are some µs where little happens."""
 
 __all__ = ["Job", "run", "write"]
 
@@ -30,54 +36,90 @@ __all__ = ["Job", "run", "write"]
 class Job:
     """Something to write. `work(members)` is called once per group with all members of the same `kind`, in one transaction;
 
-    it sets each member's `result` (or leaves None). `patient` jobs outlive a database restart.
+    it sets each member's `result` (or leaves None). `patient` jobs outlive a database restart. `short` ones hold nobody up.
     """
 
     kind: Callable[[Sequence["Job"]], None]
     value: Any
     patient: bool = False
+    short: bool = False
     result: Any = None
     error: BaseException | None = None
+    lane: "Lane" = field(init=False)
     future: "asyncio.Future[Any]" = field(init=False)
     give_up_at: float = 0.0
 
     def __post_init__(self) -> None:
+        self.lane = _lane()
         self.future = asyncio.get_running_loop().create_future()
         self.give_up_at = time.monotonic() + FINISH_PATIENCE_S
 
 
-async def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: bool = False) -> Any:
+async def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: bool = False, short: bool = False) -> Any:
     """Writes `value` with the others of its moment and returns the job's result. Raises store_unavailable (503) or the error.
 
     Jobs are written in the order they come; one whose waiter was cancelled is written all the same.
     """
-    job = Job(kind, value, patient)
-    _writer.submit(job)
+    job = Job(kind, value, patient, short)
+    job.lane.submit(job)
     return await job.future
 
 
+class Lane:
+    """The jobs of one event loop: gathered for a few rounds, then written in place or handed to the thread."""
+
+    def __init__(self, thread: "Writer") -> None:
+        self._thread = thread
+        self._gathered: list[Job] = []
+        self._handed_over = 0
+        self._in_place = InPlace()
+        self.opening: asyncio.Task[None] | None = asyncio.create_task(run(self._in_place.open))
+        self.opening.add_done_callback(self._opened)
+
+    def _opened(self, opening: "asyncio.Task[None]") -> None:
+        """The task is let go: it holds the loop, and a loop that has ended is to take its lane along."""
+        self.opening = None
+        if not opening.cancelled() and opening.exception() is not None:
+            logger.warning("no writes in place: %s", opening.exception())
+
+    def submit(self, job: Job) -> None:
+        self._gathered.append(job)
+        if len(self._gathered) == 1:
+            job.future.get_loop().call_soon(self._gather, _ROUNDS)
+
+    def _gather(self, rounds: int) -> None:
+        if rounds and len(self._gathered) < _ENOUGH:
+            self._gathered[0].future.get_loop().call_soon(self._gather, rounds - 1)
+            return
+        jobs, self._gathered = self._gathered, []
+        if self._may_be_in_place(jobs) and self._in_place.write(partial(_apply, jobs), len(jobs)):
+            _wake(jobs)
+        else:
+            self._handed_over += len(jobs)
+            self._thread.put(jobs)
+
+    def _may_be_in_place(self, jobs: Sequence[Job]) -> bool:
+        """Not while the thread has earlier jobs: the order counts."""
+        return not self._handed_over and all(job.short for job in jobs)
+
+    def settled(self, jobs: Sequence[Job]) -> None:
+        """The thread is done with these."""
+        self._handed_over -= len(jobs)
+        _wake(jobs)
+
+
 class Writer:
-    """The one writing thread of this process. Jobs of one round of the event loop reach it together: it is woken once for all."""
+    """The one writing thread of this process."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._round: dict[asyncio.AbstractEventLoop, list[Job]] = {}
 
-    def submit(self, job: Job) -> None:
-        loop = job.future.get_loop()
-        waiting = self._round.get(loop)
-        if waiting is None:
-            self._round[loop] = [job]
-            loop.call_soon(self._pass_on, loop)
-        else:
-            waiting.append(job)
-
-    def _pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
+    def put(self, jobs: list[Job]) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._start()
-        self._jobs.put(self._round.pop(loop))
+        self._jobs.put(jobs)
 
     def _start(self) -> None:
         with self._lock:
@@ -130,15 +172,28 @@ class Writer:
 
 
 _writer = Writer()
+lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = WeakKeyDictionary()
+
+
+def _lane() -> Lane:
+    loop = asyncio.get_running_loop()
+    lane = lanes.get(loop)
+    if lane is None:
+        lane = lanes[loop] = Lane(_writer)
+    return lane
 
 
 def _write_group(jobs: Sequence[Job]) -> None:
+    with sql.transaction():
+        _apply(jobs)
+
+
+def _apply(jobs: Sequence[Job]) -> None:
     kinds: dict[Callable[[Sequence[Job]], None], list[Job]] = {}
     for job in jobs:
         kinds.setdefault(job.kind, []).append(job)
-    with sql.transaction():
-        for kind, members in kinds.items():
-            kind(members)
+    for kind, members in kinds.items():
+        kind(members)
 
 
 def _failed(job: Job, error: BaseException) -> Job:
@@ -153,7 +208,7 @@ def _settle(jobs: Sequence[Job]) -> None:
         loops.setdefault(job.future.get_loop(), []).append(job)
     for loop, members in loops.items():
         with contextlib.suppress(RuntimeError):  # that loop has ended, and with it whoever waited
-            loop.call_soon_threadsafe(_wake, members)
+            loop.call_soon_threadsafe(members[0].lane.settled, members)
 
 
 def _wake(jobs: Sequence[Job]) -> None:
