@@ -32,6 +32,7 @@ from chat.sessions import ref_of
 from chat.store import run
 from chat.turn import claim_of
 from chat.working import come_back
+from chat.written import Began, Counted
 
 logger = logging.getLogger("switchboard.approvals")
 _REVIVE_AFTER = timedelta(seconds=20)
@@ -164,8 +165,8 @@ def _paused_turn(row: Execution, agent: AgentSpec, principal: Principal) -> "tur
     turn.begin.created_at, turn.started_at = row.created_at, row.started_at or row.created_at
     turn.progress = pausing.progress_of(state)
     turn.begin.attempt, turn.begin.unreported = row.attempt_number, row.unreported
-    turn.began = records.Began(position=state["position"])
-    turn.counted = records.Counted(input_tokens=row.input_tokens, output_tokens=row.output_tokens, cost_usd=row.cost_usd or Decimal(0))
+    turn.began = Began(position=state["position"])
+    turn.counted = Counted(input_tokens=row.input_tokens, output_tokens=row.output_tokens, cost_usd=row.cost_usd or Decimal(0))
     turn.stored = turn.resumed = turn.decided = True
     turn.comes_back = come_back if row.work is not None else None
     return turn

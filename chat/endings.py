@@ -15,13 +15,14 @@ from chat.branches import WAITING_POSITION
 from chat.events import Usage
 from chat.models import Approval, ChatSession, Execution, Message
 from chat.requests import Part
+from chat.written import Counted, Finish
 
 _OPEN = ("queued", "running", "paused")
 _LARGEST = 2**53
 """Above this no provider's count is a count."""
 
 
-def least(end: records.Finish, reason: str) -> records.Finish:
+def least(end: Finish, reason: str) -> Finish:
     """What is left of an end that the database refuses for good: a failed run with the text that can be stored, and no doubtful number."""
     text, counts = storable(end.text), [getattr(end.usage, each.name) for each in fields(end.usage)]
     sane = all(0 <= count < _LARGEST for count in counts)
@@ -38,7 +39,7 @@ def least(end: records.Finish, reason: str) -> records.Finish:
         steps=_steps(text) if text and not end.begin.request.session else [],
         incomplete=True,
         usage=end.usage if sane else Usage(),
-        counted=end.counted if sane else records.Counted(),
+        counted=end.counted if sane else Counted(),
         cost_usd=None,
         context_tokens=0,
         model_used=end.begin.request.agent.model.name,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from agents import directory
-from chat import finished, gates, idempotency, metrics, records, store
+from chat import endrecords, finished, gates, idempotency, metrics, store
 from chat.endings import least
 from chat.errors import TurnError
 from chat.eventlog import registry
@@ -19,6 +19,7 @@ from chat.progress import Progress
 from chat.replay import stored_end
 from chat.transcripts import Transcript
 from chat.turn import Turn, live
+from chat.written import Finish
 
 logger = logging.getLogger("switchboard.turns")
 _STOPPED = {"cancelled": "cancelled", "client_left": "cancelled", "timeout": "failed", "interrupted": "failed"}
@@ -107,13 +108,13 @@ async def end(turn: Turn, event: TurnEvent) -> None:
     )
 
 
-async def _store_end(turn: Turn, finish: records.Finish, *, refused: bool = False) -> bool:
+async def _store_end(turn: Turn, finish: Finish, *, refused: bool = False) -> bool:
     """False when another end stands in its place: somebody else's, that of a run whose own end the database refuses for good,
 
     or none (the database is away): recovery finds that row later.
     """
     try:
-        return bool(await store.write(records.finish, finish, patient=True, short=finish.short))
+        return bool(await store.write(endrecords.finish, finish, patient=True, short=finish.short))
     except Exception as error:
         logger.exception("the end of run %s could not be stored", turn.execution_id)
         if not (refused or isinstance(error, TurnError)):
@@ -137,7 +138,7 @@ async def _as_stored(turn: Turn) -> TurnEvent | None:
     return stored or TurnFailed(code="store_unavailable", message=message, status=503, **sums(turn))
 
 
-async def _release(turn: Turn, finish: records.Finish, event: TurnEvent, written: bool) -> None:
+async def _release(turn: Turn, finish: Finish, event: TurnEvent, written: bool) -> None:
     """Gives back lock, slot and reservation in every outcome; a key whose run came to nothing is free again (R4.4)."""
     try:
         if turn.entered:
@@ -151,7 +152,7 @@ async def _release(turn: Turn, finish: records.Finish, event: TurnEvent, written
         logger.exception("the lease of run %s is left to lapse", turn.execution_id)
 
 
-def _transcript_after(turn: Turn, finish: records.Finish, written: bool) -> Transcript | None:
+def _transcript_after(turn: Turn, finish: Finish, written: bool) -> Transcript | None:
     """The history with this turn in it; None (forget the cached one) when it did not simply grow."""
     if not written or finish.status != "success" or turn.transcript is None or turn.resumed or turn.request.session is None:
         return None
@@ -170,11 +171,11 @@ _STATUS = {TurnFinished: "success", TurnFailed: "failed", TurnCancelled: "cancel
 _MESSAGE_STATUS = {"success": "done", "paused": "done", "failed": "failed", "cancelled": "cancelled"}
 
 
-def _finish_values(turn: Turn, event: Any) -> records.Finish:
+def _finish_values(turn: Turn, event: Any) -> Finish:
     progress, status = turn.progress, _STATUS[type(event)]
     good = status in ("success", "paused")
     parts = progress.parts if any(part["type"] != "step" for part in progress.parts) else []
-    return records.Finish(
+    return Finish(
         begin=turn.begin,
         stored=turn.stored,
         status=status,

@@ -1,9 +1,7 @@
-"""The rows of one turn: what is written when it begins and when it ends (R0.6, R0.7). Runs on the store's thread."""
+"""The rows of a turn that begins, waits or goes on (R0.6), and its history. Runs with the store's other writes; ends are in chat.endrecords."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -13,135 +11,16 @@ from agents.ids import uuid7
 from agents.models import CatalogVersion
 from chat import branches, current, process, sql
 from chat.branches import WAITING_POSITION
-from chat.events import PendingApproval, Usage
 from chat.history import StoredMessage
-from chat.models import Approval, ChatSession, Checkpoint, ClientCall, Execution, Message
-from chat.requests import Part, SessionRef, TurnRequest
+from chat.models import Approval, ChatSession, Checkpoint, Execution, Message
+from chat.requests import SessionRef, TurnRequest
 from chat.store import Job
-from chat.toolrows import keep_calls
 from chat.transcripts import Transcript, build
+from chat.written import Began, Begin
 
 LEASE = timedelta(seconds=30)
 MAX_STORED = 4000
 """Messages read back at most; a longer conversation is cut from its oldest end anyway (R9.2g)."""
-
-_PLAIN, _SHORT_PARTS, _SHORT_CHARACTERS = frozenset(("text", "reasoning", "step")), 16, 20_000
-_OPEN = "status NOT IN ('success', 'failed', 'cancelled', 'skipped')"
-"""Said so that PostgreSQL looks rows up by their ids: an index of open runs looks smaller to it, but is full of those that just ended."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Begin:
-    """A turn about to run. `message_id` is the user message's; `known_version` the cached transcript's (None: none cached)."""
-
-    execution_id: UUID
-    message_id: UUID
-    request: TurnRequest
-    process: str
-    created_at: datetime
-    catalog_counter: int
-    known_version: int | None = None
-    queued: bool = False
-    store_execution: bool = True
-    attempt: int = 1
-    unreported: bool | None = None
-    paused: Mapping[str, Any] | None = None
-    error_detail: str = ""
-
-    @property
-    def short(self) -> bool:
-        """Little is written, and history is not read."""
-        request, session = self.request, self.request.session
-        reads = request.branch is not None or (session and not session.is_new and (request.seed or self.known_version is None))
-        return not reads and not request.seed and is_short(request.parts)
-
-
-@dataclass(slots=True, kw_only=True)
-class Began:
-    """`stale`: the catalog moved. `missing`/`taken`: the session row is not there / its name is another's. `busy`: it waits
-
-    for an approval and the policy is reject (R8.5). In all four nothing was written. `superseded`: the paused run that ended for this.
-    `transcript`: the conversation read anew, when the cached version was not the stored one. `parent`: where a branch begins (AG-26);
-    `left`: the last message of the branch that it left, where the turn may have to give it back (OAI-54).
-    `first`: the first of the messages that the client says came before (OAI-52), None: the turn's own is the branch's first.
-    """
-
-    stale: int | None = None
-    missing: bool = False
-    taken: bool = False
-    version: int = 0
-    position: int = 0
-    transcript: Transcript | None = None
-    superseded: UUID | None = None
-    busy: bool = False
-    parent: UUID | None = None
-    left: UUID | None = None
-    first: UUID | None = None
-
-    @property
-    def admitted(self) -> bool:
-        return self.stale is None and not (self.missing or self.taken or self.busy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """What the conversation's counters hold already of a run that paused."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: Decimal = Decimal(0)
-
-
-@dataclass(slots=True, kw_only=True)
-class Finish:
-    """A turn that ended. `parts` of the assistant are empty when it said nothing; `stored` False: the Execution row is not there yet.
-
-    `reopens`: it went on after a pause, its assistant message is there. `waited`: it ended before it had a place (position).
-    """
-
-    begin: Begin
-    stored: bool
-    status: str
-    message_status: str
-    in_history: bool
-    position: int
-    assistant_id: UUID
-    parts: list[Part]
-    text: str
-    incomplete: bool
-    reopens: bool = False
-    waited: bool = False
-    counted: Counted = field(default_factory=Counted)
-    completed_at: datetime
-    finish_reason: str = ""
-    error_code: str = ""
-    error: str = ""
-    error_detail: str = ""
-    steps: list[Any] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
-    cost_usd: Decimal | None = None
-    context_tokens: int = 0
-    model_used: str = ""
-    started_at: datetime | None = None
-    duration_ms: int = 0
-    queue_ms: int | None = None
-    first_token_ms: int | None = None
-    model_ms: int = 0
-    last_seq: int = 0
-    paused_state: Mapping[str, Any] | None = None
-    approvals: list[PendingApproval] = field(default_factory=list)
-    client_calls: list[tuple[str, Any]] = field(default_factory=list)
-
-    @property
-    def short(self) -> bool:
-        """Little is written."""
-        return is_short(self.parts) and len(self.steps) <= _SHORT_PARTS
-
-
-def is_short(parts: Sequence[Part]) -> bool:
-    """Text alone, of a few pages."""
-    plain = len(parts) <= _SHORT_PARTS and all(part["type"] in _PLAIN for part in parts)
-    return plain and sum(len(part.get("text", "")) for part in parts) <= _SHORT_CHARACTERS
 
 
 def begin(jobs: Sequence[Job]) -> None:
@@ -271,21 +150,17 @@ _SESSION = (
     "id", "namespace", "name", "agent", "agent_name", "owner", "wire", "title", "status", "version", "next_position", "message_count",
     "input_tokens", "output_tokens", "cost_usd", "context_tokens", "created_at", "last_message_at",
 )  # fmt: skip
-_MESSAGE = (
+MESSAGE = (
     "id", "session", "execution_id", "position", "role", "parts", "text", "status", "incomplete", "in_history", "source",
     "created_at",
 )  # fmt: skip
-_ASKED = (*_MESSAGE, "client_id", "client_metadata")
-_BEGUN = (
+_ASKED = (*MESSAGE, "client_id", "client_metadata")
+BEGUN = (
     "id", "agent", "agent_name", "agent_version", "session", "owner", "principal", "api_key", "trigger", "wire", "status", "message",
     "context_window", "model_used", "queued_at", "started_at", "process", "lease_until", "request_id", "labels", "unreported",
     "created_at",
 )  # fmt: skip
 """What is known of an execution that begins; the database has the defaults of all else."""
-_EXECUTION = (
-    *_BEGUN, "response", "finish_reason", "error_code", "error", "error_detail", "steps", "usage", "input_tokens", "output_tokens",
-    "cost_usd", "context_tokens", "completed_at", "duration_ms", "queue_ms", "first_token_ms", "model_ms", "last_seq", "paused_state",
-)  # fmt: skip
 
 
 def _insert_session(value: Begin, session: SessionRef) -> bool:
@@ -304,7 +179,7 @@ def _insert_session(value: Begin, session: SessionRef) -> bool:
 def _insert_seeds(value: Begin, position: int) -> UUID | None:
     """What the client says was said before, from `position` on (OAI-52, OAI-53); returns the id of the first message."""
     rows = [_seed_row(value, index, position + index) for index in range(len(value.request.seed))]
-    sql.insert(Message, _MESSAGE, rows)
+    sql.insert(Message, MESSAGE, rows)
     return rows[0][0] if rows else None
 
 
@@ -331,7 +206,7 @@ def _mark_branches(members: Sequence[tuple[Began, Begin]]) -> None:
 
 
 def _store_begun(members: Sequence[tuple[Begin, int]]) -> None:
-    sql.insert(Execution, _BEGUN, [_begun_row(value) for value, _ in members])
+    sql.insert(Execution, BEGUN, [_begun_row(value) for value, _ in members])
     sql.insert(Message, _ASKED, [_user_row(value, position) for value, position in members if value.request.session])
 
 
@@ -353,29 +228,6 @@ def _begun_row(value: Begin) -> tuple[Any, ...]:
         value.created_at if queued else None, None if queued else value.created_at, value.process, datetime.now(UTC) + LEASE,
         request.request_id, request.labels, value.unreported, value.created_at,
     )  # fmt: skip
-
-
-def _whole_row(value: Finish) -> tuple[Any, ...]:
-    """A run that is stored at its end for the first time."""
-    begin, request, agent = value.begin, value.begin.request, value.begin.request.agent
-    return (
-        begin.execution_id, agent.id, agent.name, agent.version, request.session.id if request.session else None,
-        request.principal.user_id, request.principal.key, request.principal.api_key_id, request.trigger, request.wire,
-        value.status, request.text, agent.model.context_window, value.model_used, begin.created_at if begin.queued else None,
-        value.started_at, begin.process, None, request.request_id, request.labels, begin.unreported,
-        begin.created_at,
-        value.text, value.finish_reason, value.error_code, value.error, value.error_detail, value.steps, value.usage,
-        value.usage.input_tokens, value.usage.output_tokens, value.cost_usd, value.context_tokens, value.completed_at,
-        value.duration_ms, value.queue_ms, value.first_token_ms, value.model_ms, value.last_seq, value.paused_state,
-    )  # fmt: skip
-
-
-@dataclass(slots=True, kw_only=True)
-class Promotion:
-    """A queued turn whose time has come."""
-
-    begin: Begin
-    started_at: datetime
 
 
 def promote(jobs: Sequence[Job]) -> None:
@@ -401,153 +253,6 @@ _PROMOTED_COLUMNS = ("started_at", "lease_until", "agent_version", "id", "proces
 _PROMOTABLE = "id = %s AND status = 'queued' AND process = %s AND attempt_number = %s"
 
 
-def finish(jobs: Sequence[Job]) -> None:
-    """Writes the ends. result True; False when the execution was terminal already, and then nothing of the member is written.
-
-    A stateless run may have been stored meanwhile (begin_late), so its row is inserted first where it is missing.
-    """
-    for job in jobs:
-        job.result = True
-    values: list[Finish] = [job.value for job in jobs]
-    fresh = [_whole_row(value) for value in values if not value.stored]
-    stored = values
-    if sql.insert(Execution, _EXECUTION, fresh, "ON CONFLICT DO NOTHING").count == len(fresh):
-        stored = [value for value in values if value.stored]
-    ended = sql.update(
-        Execution, _END, f"id = %s AND attempt_number = %s AND {_OPEN}", _END_COLUMNS, [_end_row(value) for value in stored]
-    ).count
-    if ended != len(stored):
-        lost = _not_ended_by_us(stored)
-        for job in jobs:
-            job.result = job.value.begin.execution_id not in lost
-        values = [job.value for job in jobs if job.result]
-    _finish_conversations([value for value in values if value.begin.request.session])
-    calls = [_client_call_row(value, call_id, messages) for value in values for call_id, messages in value.client_calls]
-    sql.insert(Approval, _APPROVAL, [_approval_row(value, approval) for value in values for approval in value.approvals])
-    sql.insert(ClientCall, ("principal", "agent_name", "call_id", "messages", "created_at"), calls)
-    keep_calls(values)
-
-
-_END = [
-    "status", "response", "finish_reason", "error_code", "error", "error_detail", "steps", "usage", "input_tokens", "output_tokens",
-    "cost_usd", "context_tokens", "model_used", "completed_at", "duration_ms", "queue_ms", "first_token_ms", "model_ms", "last_seq",
-    "paused_state", "lease_until = NULL",
-]  # fmt: skip
-_END_COLUMNS = (*_END[:-1], "id", "attempt_number")
-
-
-def _end_row(value: Finish) -> tuple[Any, ...]:
-    return (
-        value.status, value.text, value.finish_reason, value.error_code, value.error, value.error_detail, value.steps, value.usage,
-        value.usage.input_tokens, value.usage.output_tokens, value.cost_usd, value.context_tokens, value.model_used,
-        value.completed_at, value.duration_ms, value.queue_ms, value.first_token_ms, value.model_ms, value.last_seq,
-        value.paused_state, value.begin.execution_id, value.begin.attempt,
-    )  # fmt: skip
-
-
-def _not_ended_by_us(values: Sequence[Finish]) -> set[UUID]:
-    """Those that somebody else had ended, or taken up anew (AG-32): their row does not carry what we just wrote."""
-    ids = [value.begin.execution_id for value in values]
-    columns = ("id", "status", "last_seq", "error_code", "attempt_number")
-    rows = {row[0]: row for row in sql.select(Execution, columns, *sql.among("id", ids))}
-    ours = {value.begin.execution_id: (value.status, value.last_seq, value.error_code, value.begin.attempt) for value in values}
-    return {id_ for id_ in ids if id_ not in rows or rows[id_][1:] != ours[id_]}
-
-
-def _finish_conversations(values: Sequence[Finish]) -> None:
-    user = [(value.message_status, value.in_history, value.begin.message_id) for value in values]
-    sql.update(Message, ("status", "in_history"), "id = %s", ("status", "in_history", "id"), user)
-    for value in values:
-        if value.waited:
-            _give_place(value)
-        if not value.in_history:
-            branches.rejoin(value.begin.execution_id)
-    said = [value for value in values if value.parts and not (value.reopens and _reopened(value))]
-    sql.insert(Message, _MESSAGE, [_assistant_row(value) for value in said])
-    for some in _each_session_once(values):
-        sql.update(ChatSession, _COUNTS, "id = %s", _COUNT_COLUMNS, [_count_row(value) for value in some])
-    paused = [(value.begin.execution_id, _session_id(value)) for value in values if value.status == "paused"]
-    sql.update(ChatSession, ("paused_execution_id",), "id = %s", ("paused_execution_id", "id"), paused)
-
-
-def _each_session_once(values: Sequence[Finish]) -> Iterator[Sequence[Finish]]:
-    """Turns that waited may end together with the one they waited for; a statement counts a conversation once."""
-    left = list(values)
-    while left:
-        some = list({_session_id(value): value for value in reversed(left)}.values())
-        yield some
-        left = [value for value in left if value not in some] if len(some) < len(left) else []
-
-
-def _session_id(value: Finish) -> UUID | None:
-    return value.begin.request.session.id if value.begin.request.session else None
-
-
-def _reopened(value: Finish) -> bool:
-    """The message of a turn that went on after a pause takes what came since; False when it had said nothing before."""
-    columns = ("parts", "text", "status", "incomplete")
-    row = (value.parts, value.text, _assistant_status(value), value.incomplete, value.assistant_id)
-    return sql.update(Message, columns, "id = %s", (*columns, "id"), [row]).count == 1
-
-
-def _give_place(value: Finish) -> None:
-    """A turn that ended while it waited gets the place after the running one's, so that its question does not stay last for ever."""
-    session = value.begin.request.session
-    rows = sql.select(ChatSession, ("next_position",), "id = %s", sql.adapted_ids([session.id])) if session else []
-    value.position = rows[0][0] + 2 if rows else 0
-    sql.update(Message, ["position"], "id = %s", ("position", "id"), [(value.position, value.begin.message_id)])
-
-
-def _assistant_status(value: Finish) -> str:
-    return "done" if value.status in ("success", "paused") else value.message_status
-
-
-def _assistant_row(value: Finish) -> tuple[Any, ...]:
-    session = value.begin.request.session
-    return (
-        value.assistant_id, session.id if session else None, value.begin.execution_id, value.position + 1, "assistant", value.parts,
-        value.text, _assistant_status(value), value.incomplete, value.in_history, value.begin.request.source, value.completed_at,
-    )  # fmt: skip
-
-
-_COUNTS = [
-    "version = version + 1", "next_position = CASE WHEN next_position > %s THEN next_position ELSE %s END",
-    "message_count = message_count + %s", "input_tokens = input_tokens + %s",
-    "output_tokens = output_tokens + %s", "cost_usd = COALESCE(COALESCE(cost_usd, 0) + %s, cost_usd)", "context_tokens", "last_message_at",
-]  # fmt: skip
-_COUNT_COLUMNS = (
-    "next_position", "next_position", "message_count", "input_tokens", "output_tokens", "cost_usd", "context_tokens", "last_message_at",
-    "id",
-)  # fmt: skip
-
-
-def _count_row(value: Finish) -> tuple[Any, ...]:
-    messages = 0 if value.reopens else 1 + bool(value.parts)
-    session = value.begin.request.session
-    cost = None if value.cost_usd is None else value.cost_usd - value.counted.cost_usd
-    return (
-        value.position + 2, value.position + 2, messages, value.usage.input_tokens - value.counted.input_tokens,
-        value.usage.output_tokens - value.counted.output_tokens, cost,
-        value.context_tokens, value.completed_at, session.id if session else None,
-    )  # fmt: skip
-
-
-_APPROVAL = (
-    "id", "execution", "tool_call_id", "name", "arguments", "approver", "decision", "reason", "announced", "expires_at", "created_at",
-)  # fmt: skip
-
-
-def _approval_row(value: Finish, approval: PendingApproval) -> tuple[Any, ...]:
-    return (
-        UUID(approval.approval_id), value.begin.execution_id, approval.tool_call_id, approval.name, approval.arguments,
-        approval.approver, "", "", False, datetime.fromisoformat(approval.expires_at), value.completed_at,
-    )  # fmt: skip
-
-
-def _client_call_row(value: Finish, call_id: str, messages: Any) -> tuple[Any, ...]:
-    return (value.begin.request.principal.key, value.begin.request.agent.name, call_id, messages, value.completed_at)
-
-
 def checkpoint(jobs: Sequence[Job]) -> None:
     """Appends text that was produced since the last checkpoint: values (execution id, last number, text)."""
     rows = [row for job in jobs for row in job.value]
@@ -557,7 +262,7 @@ def checkpoint(jobs: Sequence[Job]) -> None:
 def begin_late(jobs: Sequence[Job]) -> None:
     """Stores stateless executions that have run for a second (R0.6): values are lists of Begin. One that ended meanwhile is there."""
     rows = [_begun_row(value) for job in jobs for value in job.value]
-    sql.insert(Execution, _BEGUN, rows, "ON CONFLICT DO NOTHING")
+    sql.insert(Execution, BEGUN, rows, "ON CONFLICT DO NOTHING")
 
 
 def renew(jobs: Sequence[Job]) -> None:

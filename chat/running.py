@@ -20,6 +20,7 @@ from chat.lateend import announce
 from chat.leases import leases
 from chat.loop import Ended, Paused, Run
 from chat.turn import Turn, claim_of, live
+from chat.written import Began, Promotion
 
 logger = logging.getLogger("switchboard.turns")
 
@@ -42,12 +43,12 @@ async def after_waiting(turn: Turn, entered: Entered | None = None) -> Ended | P
     return await from_the_start(turn)
 
 
-async def _promoted(turn: Turn, entered: Entered) -> records.Began:
+async def _promoted(turn: Turn, entered: Entered) -> Began:
     turn.begin.known_version = entered.history.version if entered.history else None
     turn.started_at = datetime.now(UTC)
     if not turn.stored:
         return turn.began
-    began: records.Began = await store.write(records.promote, records.Promotion(begin=turn.begin, started_at=turn.started_at))
+    began: Began = await store.write(records.promote, Promotion(begin=turn.begin, started_at=turn.started_at))
     if began.missing:
         raise SessionChanged
     if began.superseded is not None:

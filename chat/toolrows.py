@@ -2,27 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils import timezone
 
 from chat import sql
 from chat.models import ToolCall
 from chat.store import run
-
-if TYPE_CHECKING:
-    from chat.records import Finish
+from chat.written import Finish
 
 KEPT = timedelta(days=2)
 _COLUMNS = ("call_id", "execution_id", "agent_id", "owner_id", "name", "started_at", "duration_ms", "ok")
 
 
-def keep_calls(ended: Sequence["Finish"]) -> None:
+def keep_calls(ended: Sequence[Finish]) -> None:
     """The calls of these runs. Those of a run that had paused before may be there."""
     sql.insert(ToolCall, _COLUMNS, [row for value in ended for row in _rows(value)], "ON CONFLICT DO NOTHING")
 
 
-def _rows(value: "Finish") -> Iterator[tuple[Any, ...]]:
+def _rows(value: Finish) -> Iterator[tuple[Any, ...]]:
     """The agent's own calls: those of callers have no `called_s`. An inline agent has no id, and nobody to ask for its activity."""
     request = value.begin.request
     for part in value.parts:

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from agents import directory
 from agents.ids import uuid7
-from chat import finished, gates, process, records
+from chat import finished, gates, process
 from chat.claims import Claim
 from chat.errors import TurnError
 from chat.eventlog import Log
@@ -21,6 +21,7 @@ from chat.eventship import shipper
 from chat.progress import Progress
 from chat.requests import SessionRef, TurnRequest
 from chat.transcripts import Transcript
+from chat.written import Began, Begin, Counted
 
 _SHARED = bool(settings.REDIS_URL)
 
@@ -81,12 +82,12 @@ class Turn:
         self.stored = False
         self.rate: Any = None
         self.cost: Decimal | None = None
-        self.counted = records.Counted()
+        self.counted = Counted()
         self.queue_position = 0
         self.queued_s: float | None = None
         self.checkpointed = self.checkpointed_block = 0
         self.transcript: Transcript | None = None
-        self.began = records.Began()
+        self.began = Began()
         self.task: asyncio.Task[None] | None = None
         self.claim: Claim | None = None
         self.comes_back: Callable[[Turn], Awaitable[bool]] | None = None
@@ -192,8 +193,8 @@ def find(execution_id: UUID) -> Turn | None:
     return live.get(execution_id)
 
 
-def begin_values(request: TurnRequest, execution_id: UUID, now: datetime) -> records.Begin:
-    return records.Begin(
+def begin_values(request: TurnRequest, execution_id: UUID, now: datetime) -> Begin:
+    return Begin(
         execution_id=execution_id,
         message_id=uuid7(),
         request=request,

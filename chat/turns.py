@@ -23,6 +23,7 @@ from chat.requests import SessionRef, TurnRequest
 from chat.running import adopt, after_waiting, announce_soon, from_the_start, launch, ring, take_up
 from chat.turn import Turn, claim_of, find, live, running
 from chat.watching import log_for
+from chat.written import Began
 
 __all__ = ["Turn", "adopt", "find", "running", "shutdown", "start", "take_up"]
 
@@ -139,7 +140,7 @@ async def _interrupt(execution_id: UUID) -> None:
         await bell.ring(execution_id, "cancelled")
 
 
-async def _admit(turn: Turn, began: records.Began) -> None:
+async def _admit(turn: Turn, began: Began) -> None:
     """What the beginning found: raises for the caller to look again, or to give up."""
     if began.stale is not None:
         await directory.refresh(began.stale)

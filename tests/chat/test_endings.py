@@ -11,11 +11,12 @@ import pytest
 from agents.access import STATIC
 from agents.ids import uuid7
 from agents.specs import AgentSpec, ModelSpec, ProviderSpec
-from chat import records, store
+from chat import endrecords, records, store
 from chat.endings import end_stored, least, storable
 from chat.events import Usage
 from chat.models import ChatSession, Execution, Message
 from chat.requests import SessionRef, TurnRequest
+from chat.written import Begin, Counted, Finish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MODEL = ModelSpec(provider=ProviderSpec(id="1", name="fake", kind="demo"), name="demo")
@@ -32,9 +33,9 @@ def request(**rest: Any) -> TurnRequest:
     return TurnRequest(**{**values, "session": session, **rest})
 
 
-async def begun(wanted: TurnRequest, *, queued: bool = False) -> records.Begin:
+async def begun(wanted: TurnRequest, *, queued: bool = False) -> Begin:
     """A run of the owner's that began, or waits."""
-    value = records.Begin(
+    value = Begin(
         execution_id=uuid7(), message_id=uuid7(), request=wanted, process="here", created_at=datetime.now(UTC),
         catalog_counter=await store.run(records.catalog_counter), queued=queued,
     )  # fmt: skip
@@ -42,11 +43,11 @@ async def begun(wanted: TurnRequest, *, queued: bool = False) -> records.Begin:
     return value
 
 
-def end(begin: records.Begin, text: str, **rest: Any) -> records.Finish:
+def end(begin: Begin, text: str, **rest: Any) -> Finish:
     parts: list[Any] = [{"type": "step", "step": 1, "model": "demo"}, {"type": "text", "block": 1, "text": text}]
     values = {"status": "success", "message_status": "done", "in_history": True, "position": 0, "incomplete": False, "stored": True}
     more = {"assistant_id": uuid7(), "parts": parts, "text": text, "steps": [{"step": 1}], "completed_at": datetime.now(UTC)}
-    return records.Finish(**{"begin": begin, **values, **more, **rest})
+    return Finish(**{"begin": begin, **values, **more, **rest})
 
 
 async def row_of(execution_id: UUID) -> Execution:
@@ -66,8 +67,8 @@ async def test_an_end_with_text_that_cannot_be_stored_becomes_a_failed_one_with_
     begin = await begun(request())
     refused = end(begin, HALF, usage=Usage(input_tokens=3, output_tokens=4))
     with pytest.raises(Exception, match="surrogates"):
-        await store.write(records.finish, refused)
-    assert await store.write(records.finish, least(refused, "UnicodeEncodeError"))
+        await store.write(endrecords.finish, refused)
+    assert await store.write(endrecords.finish, least(refused, "UnicodeEncodeError"))
     row = await row_of(begin.execution_id)
     assert (row.status, row.error_code, row.response, row.input_tokens) == ("failed", "internal_error", "Well: \ufffd", 3)
     assert "UnicodeEncodeError" in row.error_detail
@@ -76,7 +77,7 @@ async def test_an_end_with_text_that_cannot_be_stored_becomes_a_failed_one_with_
 
 async def test_a_stateless_run_keeps_its_text_in_its_steps() -> None:
     begin = await begun(request(session=None))
-    await store.write(records.finish, least(end(begin, HALF, stored=False), "UnicodeEncodeError"))
+    await store.write(endrecords.finish, least(end(begin, HALF, stored=False), "UnicodeEncodeError"))
     row = await row_of(begin.execution_id)
     assert (row.status, row.response) == ("failed", "Well: \ufffd")
     assert row.steps[0]["parts"][1]["text"] == "Well: \ufffd"
@@ -97,8 +98,8 @@ async def test_a_stateless_run_keeps_its_text_in_its_steps() -> None:
 )
 async def test_no_number_or_name_that_may_be_refused_is_left(doubtful: dict[str, Any]) -> None:
     begin = await begun(request())
-    left = least(end(begin, "Fine.", counted=records.Counted(input_tokens=0), **doubtful), "DataError")
-    assert await store.write(records.finish, left)
+    left = least(end(begin, "Fine.", counted=Counted(input_tokens=0), **doubtful), "DataError")
+    assert await store.write(endrecords.finish, left)
     row = await row_of(begin.execution_id)
     assert (row.status, row.response, row.context_tokens, row.cost_usd, row.model_used) == ("failed", "Fine.", 0, None, "demo")
     assert row.paused_state is None
@@ -131,7 +132,7 @@ async def test_a_run_that_died_ends_where_it_began_though_another_turn_came_afte
     assert dead.request.session
     after = await begun(request(session=replace(dead.request.session, is_new=False), parts=({"type": "text", "text": "Hello again?"},)))
     waited = await begun(request(session=replace(dead.request.session, is_new=False)), queued=True)
-    assert await store.write(records.finish, end(after, "Hello!", position=2))
+    assert await store.write(endrecords.finish, end(after, "Hello!", position=2))
     assert await store.run(end_stored, waited.execution_id, "cancelled", "cancelled")
     assert await store.run(end_stored, dead.execution_id, "failed", "interrupted", "So far", 7)
     assert await messages_of(await row_of(dead.execution_id)) == [
@@ -147,7 +148,7 @@ async def test_a_run_that_died_ends_where_it_began_though_another_turn_came_afte
 async def test_a_run_of_the_openai_wire_that_died_leaves_the_transcript_as_it_was() -> None:
     """OAI-54: what it said is in no history, and the branch that it left goes on."""
     first = await begun(request(wire="openai"))
-    assert await store.write(records.finish, end(first, "Hello!"))
+    assert await store.write(endrecords.finish, end(first, "Hello!"))
     assert first.request.session
     again = request(session=replace(first.request.session, is_new=False), wire="openai", branch=0, forget_failure=True)
     dead = await begun(again)
@@ -158,10 +159,10 @@ async def test_a_run_of_the_openai_wire_that_died_leaves_the_transcript_as_it_wa
     assert [message.parts[-1]["text"] for message in kept] == ["Hello?", "Hello!"]
 
 
-async def gone_on(begin: records.Begin) -> None:
+async def gone_on(begin: Begin) -> None:
     """The run paused after `Before.`, was approved, and goes on."""
     paused = end(begin, "Before.", status="paused", paused_state={"progress": {}})
-    assert await store.write(records.finish, paused)
+    assert await store.write(endrecords.finish, paused)
     await store.run(Execution.objects.filter(id=begin.execution_id).update, status="running", paused_state=None)
     await store.run(ChatSession.objects.all().update, paused_execution_id=None)
 
