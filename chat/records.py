@@ -1,4 +1,4 @@
-"""The rows of a turn that begins, waits or goes on (R0.6), and its history. Runs with the store's other writes; ends are in chat.endrecords."""
+"""The rows of a turn that begins, waits or goes on (R0.6), and its history. Runs with the store's other writes, like chat.endrecords."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
