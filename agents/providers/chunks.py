@@ -108,7 +108,8 @@ class AnswerReader:
         texts: list[str] = []
         try:
             for chunk in chunks:
-                if text := chunk.text if chunk.__class__ is Run else only_text(chunk):
+                text = chunk.text if chunk.__class__ is Run else only_text(chunk)
+                if text or chunk.__class__ is Run:
                     texts.append(text)
                     continue
                 _append(deltas, Text, "".join(texts))

@@ -75,6 +75,12 @@ def test_a_field_of_the_same_name_is_not_taken_for_the_text() -> None:
     assert bursts.split(block(other)) is None
 
 
+def test_a_run_of_nothing_is_no_error() -> None:
+    reader = AnswerReader()
+    deltas = reader.feed(b"data: " + block([chunk("") for _ in range(30)]) + b"\n\ndata: " + chunk("0") + b"\n\n")
+    assert (reader.error, [delta.text for delta in deltas]) == (None, ["0"])  # type: ignore[union-attr]  # texts alone
+
+
 def test_a_short_block_is_not_looked_at() -> None:
     assert bursts.split(block([chunk("a"), chunk("b"), chunk("c")])) is None
 
