@@ -108,8 +108,10 @@ class AnswerReader:
         texts: list[str] = []
         try:
             for chunk in chunks:
-                text = chunk.text if chunk.__class__ is Run else only_text(chunk)
-                if text or chunk.__class__ is Run:
+                if chunk.__class__ is Run:
+                    texts.append(chunk.text)
+                    continue
+                if text := only_text(chunk):
                     texts.append(text)
                     continue
                 _append(deltas, Text, "".join(texts))
