@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -41,28 +41,27 @@ class Job:
 
     kind: Callable[[Sequence["Job"]], None]
     value: Any
-    patient: bool = False
-    short: bool = False
+    patient: bool
+    short: bool
+    lane: "Lane"
+    future: "asyncio.Future[Any]"
+    give_up_at: float
     result: Any = None
     error: BaseException | None = None
-    lane: "Lane" = field(init=False)
-    future: "asyncio.Future[Any]" = field(init=False)
-    give_up_at: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.lane = _lane()
-        self.future = asyncio.get_running_loop().create_future()
-        self.give_up_at = time.monotonic() + FINISH_PATIENCE_S
 
 
-async def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: bool = False, short: bool = False) -> Any:
-    """Writes `value` with the others of its moment and returns the job's result. Raises store_unavailable (503) or the error.
+def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: bool = False, short: bool = False) -> "asyncio.Future[Any]":
+    """Writes `value` with the others of its moment; to be awaited for the job's result. Raises store_unavailable (503) or the error.
 
     Jobs are written in the order they come; one whose waiter was cancelled is written all the same.
     """
-    job = Job(kind, value, patient, short)
-    job.lane.submit(job)
-    return await job.future
+    loop = asyncio.get_running_loop()
+    lane = lanes.get(loop)
+    if lane is None:
+        lane = lanes[loop] = Lane(_writer)
+    future: asyncio.Future[Any] = loop.create_future()
+    lane.submit(Job(kind, value, patient, short, lane, future, time.monotonic() + FINISH_PATIENCE_S))
+    return future
 
 
 class Lane:
@@ -173,14 +172,6 @@ class Writer:
 
 _writer = Writer()
 lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = WeakKeyDictionary()
-
-
-def _lane() -> Lane:
-    loop = asyncio.get_running_loop()
-    lane = lanes.get(loop)
-    if lane is None:
-        lane = lanes[loop] = Lane(_writer)
-    return lane
 
 
 def _write_group(jobs: Sequence[Job]) -> None:

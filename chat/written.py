@@ -124,8 +124,12 @@ class Finish:
 
 def is_short(parts: Sequence[Part]) -> bool:
     """Text alone, of a few pages."""
-    plain = len(parts) <= _SHORT_PARTS and all(part["type"] in _PLAIN for part in parts)
-    return plain and sum(len(part.get("text", "")) for part in parts) <= _SHORT_CHARACTERS
+    characters = 0
+    for part in parts:
+        if part["type"] not in _PLAIN:
+            return False
+        characters += len(part.get("text", ""))
+    return characters <= _SHORT_CHARACTERS and len(parts) <= _SHORT_PARTS
 
 
 @dataclass(slots=True, kw_only=True)

@@ -53,8 +53,8 @@ def session(spec: AgentSpec, owner: Principal | None = None) -> Any:
 class Told(Job):
     """A job of the store that no event loop waits for."""
 
-    def __post_init__(self) -> None:
-        """Nothing: there is no loop."""
+    def __init__(self, kind: Any, value: Any) -> None:
+        self.kind, self.value, self.result = kind, value, None
 
 
 @transaction.atomic
