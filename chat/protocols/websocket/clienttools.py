@@ -11,8 +11,9 @@ from agents.providers.base import ToolDefinition
 from agents.specs import AgentSpec
 from agents.tools.base import ToolOutcome
 from chat import clientcalls
-from chat.protocols.websocket.codec import Frame, safe
 from chat.protocols.websocket.errors import refusal
+from chat.protocols.websocket.frames import Frame
+from chat.protocols.websocket.values import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

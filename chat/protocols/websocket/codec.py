@@ -1,18 +1,10 @@
-"""TurnEvents as frames of the WebSocket wire, and frames as JSON text or MessagePack (websocket.md §3, §4, §6, §7). Pure.
+"""TurnEvents as frames of the WebSocket wire (websocket.md §4, §6, §7). Pure.
 
-Both encoders start from one JSON-safe object (WS-14). Of the frames of one event only the last bears its number (WS-18).
+Of the frames of one event only the last bears its number (WS-18).
 """
 
-import base64
-import math
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Literal, assert_never
-from uuid import UUID
-
-import msgpack
-import orjson
+from collections.abc import Mapping
+from typing import Any, assert_never
 
 from chat.events import (
     ApprovalRequested,
@@ -44,53 +36,13 @@ from chat.events import (
     TurnStarted,
     Usage,
 )
+from chat.protocols.websocket.frames import Body, Frame, error_body, message_body
+from chat.protocols.websocket.jobframes import BODIES, job_body
+from chat.protocols.websocket.values import cut, iso, part_of, safe
 
-Mode = Literal["text", "binary"]
-Body = dict[str, Any]
 End = TurnFinished | TurnFailed | TurnCancelled
-LONGEST_RESULT_BYTES = 65_536
-_PREVIEW_CHARS = 4_000
 _UNANSWERED = "The turn ended before this call was answered."
 _STATUS = {TurnFinished: "success", TurnFailed: "failed", TurnCancelled: "cancelled"}
-
-
-class Frame:
-    """One frame; it is encoded once per mode, however many connections send it.
-
-    `awaits`: the id of a client tool call that the turn waits for; whoever is to answer it is sent the frame with `client` true.
-    """
-
-    __slots__ = ("_binary", "_text", "awaits", "body")
-
-    def __init__(self, body: Body, awaits: str = "") -> None:
-        self.body = body
-        self.awaits = awaits
-        self._text: str | None = None
-        self._binary: bytes | None = None
-
-    def encoded(self, mode: Mode) -> str | bytes:
-        return self.text if mode == "text" else self.binary
-
-    @property
-    def text(self) -> str:
-        if self._text is None:
-            self._text = orjson.dumps(self.body).decode()
-        return self._text
-
-    @property
-    def binary(self) -> bytes:
-        if self._binary is None:
-            self._binary = msgpack.packb(self.body)
-        return self._binary
-
-    def merged(self, later: "Frame") -> "Frame | None":
-        """Both as one, when they are adjacent text of one run: the text joined, the number of the later one (WS-69)."""
-        mine, theirs = self.body, later.body
-        if mine["type"] != "chunk" or theirs["type"] != "chunk" or mine["done"] or theirs["done"]:
-            return None
-        if any(mine[name] != theirs[name] for name in ("execution_id", "thinking", "content_type", "node_id")):
-            return None
-        return Frame({**mine, "content": mine["content"] + theirs["content"], "seq": theirs["seq"]})
 
 
 class Teller:
@@ -338,70 +290,7 @@ class Teller:
                 return []
             self._outputs.append(event.value)
         ids = {"job_id": self._ids["execution_id"], "workflow_id": self._workflow_id, **self._ids, "seq": None}
-        return [{**_JOB[type(event)](event), **ids}]
-
-
-def _job_update(event: JobUpdated) -> Body:
-    return {
-        "type": "job_update", "status": event.status, "message": event.message, "result": safe(event.result),
-        "error": event.error or None, "error_code": event.error_code or None, "run_state": None, "duration": event.duration_s,
-        "queue_position": None,
-    }  # fmt: skip
-
-
-def job_body(
-    status: str, message: str, *, job_id: str | None, workflow_id: str, thread_id: str | None, execution_id: str | None,
-    queue_position: int | None = None,
-) -> Body:  # fmt: skip
-    """A `job_update` that no event has: acceptance, pauses, the end."""
-    ids = {"job_id": job_id, "workflow_id": workflow_id, "thread_id": thread_id, "execution_id": execution_id, "seq": None}
-    said = _job_update(JobUpdated(workflow_id=workflow_id, status=status, message=message))
-    return {**said, "queue_position": queue_position, **ids}
-
-
-def _node_progress(event: NodeProgressed) -> Body:
-    return {"type": "node_progress", "node_id": event.node_id, "progress": event.progress, "total": event.total, "chunk": event.chunk}
-
-
-def _node_update(event: NodeUpdated) -> Body:
-    return {
-        "type": "node_update", "node_id": event.node_id, "node_name": event.node_name, "node_type": event.node_type,
-        "status": event.status, "error": event.error or None, "result": safe(event.result), "properties": {}, "skipped": event.skipped,
-    }  # fmt: skip
-
-
-def _output_update(event: OutputMade) -> Body:
-    return {
-        "type": "output_update", "node_id": event.node_id, "node_name": event.node_name, "output_name": event.name,
-        "value": safe(event.value), "output_type": event.output_type,
-    }  # fmt: skip
-
-
-def _log_update(event: LogLine) -> Body:
-    return {
-        "type": "log_update", "node_id": event.node_id, "node_name": event.node_name, "content": event.content, "severity": event.severity,
-    }  # fmt: skip
-
-
-_JOB: Mapping[type, Callable[[Any], Body]] = {
-    JobUpdated: _job_update,
-    NodeUpdated: _node_update,
-    NodeProgressed: _node_progress,
-    OutputMade: _output_update,
-    LogLine: _log_update,
-}
-
-
-def part_of(value: Any) -> Body:
-    """An output as a part of the final message; every value has one (WS-58)."""
-    if isinstance(value, Mapping) and value.get("type") in ("image", "audio", "video", "document") and (value.keys() & {"uri", "asset_id"}):
-        part: Body = safe(value)
-        return part
-    if isinstance(value, str):
-        return {"type": "text", "text": safe(value)}
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-        return {"type": "text", "text": safe("\n".join(value))}
-    return {"type": "text", "text": orjson.dumps(safe(value)).decode()}
+        return [{**BODIES[type(event)](event), **ids}]
 
 
 def _file(event: FileMade) -> Body:
@@ -410,105 +299,3 @@ def _file(event: FileMade) -> Body:
 
 def usage_of(usage: Usage) -> Body:
     return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "total_tokens": usage.total_tokens}
-
-
-# Frames that other modules of this room fill too
-
-
-def message_body(
-    *,
-    id: str,
-    role: str,
-    content: Any,
-    thread_id: str | None,
-    execution_id: str | None,
-    created_at: str,
-    workflow_id: str | None = None,
-    tool_calls: list[Body] | None = None,
-    tool_call_id: str | None = None,
-    name: str | None = None,
-    client_message_id: str | None = None,
-    output_files: list[Body] | None = None,
-    agent: str | None = None,
-    model: str | None = None,
-    status: str = "complete",
-    error_type: str | None = None,
-    replay: bool = False,
-    seq: int | None = None,
-    **more: Any,
-) -> Body:
-    """A stored message (§6.2); `more` are keys of ours, after those of the contract."""
-    return {
-        "type": "message", "id": id, "role": role, "content": content, "thread_id": thread_id, "workflow_id": workflow_id,
-        "tool_calls": tool_calls, "tool_call_id": tool_call_id, "name": name, "client_message_id": client_message_id,
-        "output_files": output_files or [], "agent": agent, "model": model, "provider": None, "status": status, "error_type": error_type,
-        "created_at": created_at, "replay": replay, "execution_id": execution_id, "seq": seq, **more,
-    }  # fmt: skip
-
-
-def error_body(
-    code: str,
-    message: str,
-    *,
-    kind: str,
-    ts: float,
-    thread_id: str | None = None,
-    execution_id: str | None = None,
-    request_id: str | None = None,
-    retry_after: int | None = None,
-    fatal: bool = False,
-    **more: Any,
-) -> Body:
-    """An error (WS-40); `kind` is connection, request, agent or workflow."""
-    return {
-        "type": "error", "code": code, "message": message, "error": message, "error_type": kind, "retry_after": retry_after,
-        "fatal": fatal, "thread_id": thread_id, "execution_id": execution_id, "request_id": request_id, "ts": ts, **more,
-    }  # fmt: skip
-
-
-def iso(moment_s: float) -> str:
-    """ISO 8601 in UTC with milliseconds and Z (R0.3)."""
-    return _iso(datetime.fromtimestamp(moment_s, UTC))
-
-
-def _iso(moment: datetime) -> str:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-# Values that come from outside
-
-
-def safe(value: Any) -> Any:
-    """Any value as JSON knows it (WS-14), so that no frame fails in one mode and passes in the other."""
-    match value:
-        case None | bool():
-            return value
-        case str():
-            return value if value.isascii() else value.encode("utf-8", "replace").decode()
-        case int():
-            return int(value) if -(2**63) <= value < 2**64 else str(value)
-        case float():
-            return float(value) if math.isfinite(value) else None
-        case Mapping():
-            return {safe(key) if isinstance(key, str) else str(key): safe(item) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [safe(item) for item in value]
-        case bytes() | bytearray() | memoryview():
-            return base64.b64encode(value).decode()
-        case datetime():
-            return _iso(value)
-        case UUID() | Decimal():
-            return str(value)
-        case _:
-            return str(value)
-
-
-def cut(value: Any) -> Any:
-    """A tool's result, or the beginning of one that is too long to send (WS-39)."""
-    if isinstance(value, bool | int | float | None) or (isinstance(value, str) and len(value) * 6 < LONGEST_RESULT_BYTES):
-        return value
-    encoded = orjson.dumps(value)
-    if len(encoded) <= LONGEST_RESULT_BYTES:
-        return value
-    return {"truncated": True, "preview": encoded[: 4 * _PREVIEW_CHARS].decode("utf-8", "ignore")[:_PREVIEW_CHARS], "size": len(encoded)}

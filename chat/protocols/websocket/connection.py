@@ -13,8 +13,8 @@ from agents.credentials import Credential
 from agents.errors import SwitchboardError
 from agents.providers.base import ToolDefinition
 from chat import readings
-from chat.protocols.websocket.codec import Body, Frame, Mode
 from chat.protocols.websocket.errors import CLOSES, Kind, frame_of, refusal
+from chat.protocols.websocket.frames import Body, Frame, Mode
 from chat.protocols.websocket.limits import FAULT_WINDOW_S, FAULTS, WARNING_WINDOW_S, WARNINGS, Bucket, Strikes
 from chat.protocols.websocket.outbox import Outbox, Send
 from chat.requests import SessionRef

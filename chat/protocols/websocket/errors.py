@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from agents.errors import SwitchboardError
-from chat.protocols.websocket.codec import Frame, error_body
+from chat.protocols.websocket.frames import Frame, error_body
 
 Kind = Literal["connection", "request"]
 

@@ -11,8 +11,8 @@ from agents.credentials import Credential
 from chat.origins import may_connect
 from chat.peers import address_of, headers_of
 from chat.protocols.websocket import tickets
-from chat.protocols.websocket.codec import Mode
 from chat.protocols.websocket.errors import refusal
+from chat.protocols.websocket.frames import Mode
 
 _MAX_PARAMETERS = 100
 _LONGEST_NAME = 128

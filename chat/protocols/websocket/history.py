@@ -9,7 +9,8 @@ import orjson
 
 from agents.attachments import signed_path_of
 from chat.models import Message
-from chat.protocols.websocket.codec import Body, cut, message_body, safe
+from chat.protocols.websocket.frames import Body, message_body
+from chat.protocols.websocket.values import cut, safe
 from chat.requests import Part
 from chat.times import iso
 

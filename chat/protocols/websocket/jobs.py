@@ -12,9 +12,10 @@ from chat import backlog, queued, readings
 from chat.models import Execution, Workflow
 from chat.protocols.websocket import clienttools, messages, threads
 from chat.protocols.websocket.begun import check_turns
-from chat.protocols.websocket.codec import Body, job_body
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.contents import parts_of
+from chat.protocols.websocket.frames import Body
+from chat.protocols.websocket.jobframes import job_body
 from chat.protocols.websocket.serializers import ChatMessage, RunJob
 from chat.protocols.websocket.watch import Watch
 from chat.protocols.websocket.watches import watch_alone, watch_for

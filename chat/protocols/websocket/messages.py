@@ -17,10 +17,10 @@ from chat.errors import CatalogChanged
 from chat.models import Execution, Message
 from chat.protocols.websocket import clienttools, threads
 from chat.protocols.websocket.begun import check_turns
-from chat.protocols.websocket.codec import Body
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.contents import parts_of
 from chat.protocols.websocket.errors import refusal
+from chat.protocols.websocket.frames import Body
 from chat.protocols.websocket.serializers import ChatMessage
 from chat.protocols.websocket.watch import Watch
 from chat.protocols.websocket.watches import watch_for

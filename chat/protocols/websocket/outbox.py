@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from chat.protocols.websocket.codec import Frame, Mode
+from chat.protocols.websocket.frames import Frame, Mode
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 PATIENCE_S = 10

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from chat.events import Batch, Gap, Numbered, ReasoningDelta, RefusalDelta, TextDelta
-from chat.protocols.websocket.codec import Frame, Teller
+from chat.protocols.websocket.codec import Teller
+from chat.protocols.websocket.frames import Frame
 from chat.rendering import Painting
 
 LEAST_REST_S = 0.025

@@ -9,9 +9,9 @@ from django.db import DatabaseError
 from chat import clientcalls
 from chat.protocols.websocket import counting
 from chat.protocols.websocket.checks import check
-from chat.protocols.websocket.codec import Frame
 from chat.protocols.websocket.connection import Connection
 from chat.protocols.websocket.errors import now
+from chat.protocols.websocket.frames import Frame
 
 logger = logging.getLogger("switchboard.websocket")
 PING_S = 25

@@ -8,8 +8,8 @@ from chat.cancelling import cancel
 from chat.live import OPEN
 from chat.models import Execution
 from chat.protocols.websocket import begun, threads
-from chat.protocols.websocket.codec import Body
 from chat.protocols.websocket.connection import Connection
+from chat.protocols.websocket.frames import Body
 from chat.protocols.websocket.serializers import Stop
 from chat.store import run
 

@@ -10,8 +10,9 @@ from chat.eventlog import Log
 from chat.live import Asked, Found
 from chat.models import ChatSession
 from chat.protocols.websocket import clienttools
-from chat.protocols.websocket.codec import Frame, Teller
+from chat.protocols.websocket.codec import Teller
 from chat.protocols.websocket.connection import Connection
+from chat.protocols.websocket.frames import Frame
 from chat.protocols.websocket.history import user_body
 from chat.protocols.websocket.painting import PaintedTeller
 from chat.requests import SessionRef

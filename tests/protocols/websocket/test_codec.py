@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.events import Gap, Numbered, TextDelta, TurnEvent, TurnStarted
-from chat.protocols.websocket.codec import Frame, Teller, cut, part_of, safe
+from chat.protocols.websocket.codec import Teller
+from chat.protocols.websocket.frames import Frame
+from chat.protocols.websocket.values import cut, part_of, safe
 from chat.readings import gathered
 from tests.protocols import story
 from tests.protocols.websocket.stories import BEGUN, EXECUTION, FINISHED, STORIES, THREAD, VALUES, numbered

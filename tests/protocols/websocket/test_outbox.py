@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from chat.protocols.websocket import outbox
-from chat.protocols.websocket.codec import Frame
+from chat.protocols.websocket.frames import Frame
 from chat.protocols.websocket.outbox import Outbox
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from chat.events import Gap, Numbered, ReasoningDelta, TextDelta, ToolCalled, TurnEvent
-from chat.protocols.websocket.codec import Body, Teller
+from chat.protocols.websocket.codec import Teller
+from chat.protocols.websocket.frames import Body
 from chat.protocols.websocket.painting import PaintedTeller
 
 CALL = ToolCalled(call_id="call_9", name="order_lookup", arguments={})
