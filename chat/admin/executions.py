@@ -90,9 +90,11 @@ class ExecutionAdmin(ReadOnly[Execution], ManagedAdmin[Execution]):
 
     @shown("asked", ordering="message", header=True)
     def run(self, run: Execution) -> list[str]:
-        """What was asked; below it the agent and its version, the wire, what started it, and why it failed."""
+        """What was asked, or the workflow; below it the agent and its version, the wire, what started it, and why it failed."""
         agent = f"{run.agent_name} v{run.agent_version}" if run.agent_version else run.agent_name
-        return [facts.excerpt(run.message, 70) or facts.UNKNOWN, " · ".join(filter(None, (agent, run.wire, run.trigger, run.error_code)))]
+        workflow = (run.work or {}).get("workflow")
+        asked = facts.excerpt(run.message, 70) or (f"Workflow {workflow['name']}" if workflow else facts.UNKNOWN)
+        return [asked, " · ".join(filter(None, (agent, run.wire, run.trigger, run.error_code)))]
 
     @shown("tokens in → out", ordering="output_tokens")
     def token_count(self, run: Execution) -> str:

@@ -53,6 +53,7 @@ def test_a_workflows_run_tells_its_inputs_and_its_steps(owners: Client, run: Exe
         assert text in html
     assert "(no text)" not in html
     assert html.count("sb-step") == 1, "the step before the first model call is empty"
+    assert "Workflow duo" in html_of(owners, RUNS)
 
 
 def test_what_was_saved_of_an_interrupted_run_is_shown(owners: Client, run: Execution) -> None:
