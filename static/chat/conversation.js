@@ -133,11 +133,16 @@ export class Conversation {
     // Reads again soon, once for many reasons.
     refresh() {
         clearTimeout(this.#timer);
-        this.#timer = setTimeout(() => this.load().catch((error) => this.#unread(error)), SOON_MS);
+        this.#timer = setTimeout(() => this.#readAgain(this.id), SOON_MS);
     }
 
-    #unread(error) {
-        if (error.status === 404) this.page.gone();
+    async #readAgain(id) {
+        if (!id || !this.exists) return; // it was left meanwhile, or its address may lead nowhere
+        try {
+            await this.load();
+        } catch (error) {
+            if (error.status === 404 && id === this.id) this.page.gone();
+        }
     }
 
     // Watches the conversation; of the run that was heard last only what is new is told (WS-72).

@@ -32,10 +32,15 @@ class Browser(webdriver.Chrome):
 
     def until(self, condition: Any, limit_s: float = PATIENCE_S) -> Any:
         """What `condition()` gives, once it is true; elements that are not there yet, or no more, are looked for again."""
-        from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+        from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, TimeoutException
 
         ignored = (NoSuchElementException, StaleElementReferenceException, IndexError)
-        return WebDriverWait(self, limit_s, 0.05, ignored).until(lambda _: condition(), "the page did not come so far")
+        try:
+            return WebDriverWait(self, limit_s, 0.05, ignored).until(lambda _: condition())
+        except TimeoutException as error:
+            text = self.execute_script("return document.body.textContent.replace(/\\s+/g, ' ')")
+            said = [entry["message"] for entry in self.get_log("browser")]
+            raise AssertionError(f"the page did not come so far: {self.current_url}\n{text}\n{said}") from error
 
     def complaints(self) -> list[str]:
         """Errors of scripts and of the page's policy; answers with an error status are no complaint."""
