@@ -7,6 +7,7 @@ done here never waits: a group that would (for another connection's lock, for ro
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from django.core.exceptions import SynchronousOnlyOperation
@@ -47,7 +48,13 @@ class InPlace:
         """Does `work`, so many writes, in a transaction. False: nothing was written, and it is the thread's, which says what is wrong."""
         if self._connection is None or self._log_is_long(writes):
             return False
-        cursor = self._connection.cursor()
+        with closing(self._connection.cursor()) as cursor:
+            written = self._transaction(cursor, work)
+        if not written:
+            self._undo()
+        return written
+
+    def _transaction(self, cursor: sqlite3.Cursor, work: Callable[[], None]) -> bool:
         try:
             cursor.execute("BEGIN IMMEDIATE")
             with sql.at_once(cursor):
@@ -56,10 +63,7 @@ class InPlace:
         except Exception as error:
             if not isinstance(error, _NOT_HERE):
                 logger.info("a group of writes is tried again by the thread", exc_info=True)
-            self._undo()
             return False
-        finally:
-            cursor.close()
         return True
 
     def _log_is_long(self, writes: int) -> bool:
@@ -73,5 +77,11 @@ class InPlace:
         return True
 
     def _undo(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.rollback()
+        """A connection that cannot even do that is given up: it would keep everybody else from writing."""
+        try:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+        except sqlite3.Error:
+            logger.exception("no more writes in place")
+            self._connection.close()
+            self._connection = None

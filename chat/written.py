@@ -1,4 +1,4 @@
-"""What a turn hands to the store when it begins and when it ends, and what it is told: plain values, written by chat.records."""
+"""What a turn hands to the store when it begins and when it ends, and what it is told: plain values, for records and endrecords."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -123,6 +123,35 @@ async def test_a_bad_member_fails_alone() -> None:
     assert await write("c") is HERE
 
 
+class Broken:
+    """A connection whose disk has failed."""
+
+    in_transaction = True
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def cursor(self) -> sqlite3.Cursor:
+        return self.connection.cursor()
+
+    def rollback(self) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+async def test_a_connection_that_cannot_roll_back_is_given_up() -> None:
+    """Else its transaction would keep the thread from writing for ever."""
+    way = store.lanes[asyncio.get_running_loop()]._in_place
+    if way._connection is not None:
+        way._connection = Broken(way._connection)
+    results = await asyncio.gather(write("a", add_badly), write("bad", add_badly), return_exceptions=True)
+    assert [type(result) for result in results] == [bool, ValueError]
+    assert await write("b") is False
+    assert await store.run(stored) == ["a", "b"]
+
+
 async def test_the_order_is_kept_while_the_thread_has_earlier_ones() -> None:
     texts = [f"{number}" for number in range(40)]
     waiting = []
