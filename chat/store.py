@@ -91,11 +91,17 @@ class Lane:
             self._gathered[0].future.get_loop().call_soon(self._gather, rounds - 1)
             return
         jobs, self._gathered = self._gathered, []
+        try:
+            self._write(jobs)
+        except Exception as error:  # whatever it is, every waiting turn must hear of it
+            _wake([_failed(job, error) for job in jobs])
+
+    def _write(self, jobs: list[Job]) -> None:
         if self._may_be_in_place(jobs) and self._in_place.write(partial(_apply, jobs), len(jobs)):
             _wake(jobs)
         else:
-            self._handed_over += len(jobs)
             self._thread.put(jobs)
+            self._handed_over += len(jobs)
 
     def _may_be_in_place(self, jobs: Sequence[Job]) -> bool:
         """Not while the thread has earlier jobs: the order counts."""

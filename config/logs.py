@@ -81,8 +81,9 @@ def _json_lines(stream: TextIO) -> Callable[[dict[str, Any]], None]:
 
     def flush() -> None:
         if lines:
-            stream.write(b"".join(lines).decode())
-            lines.clear()
+            text = b"".join(lines).decode()
+            lines.clear()  # also those that cannot be written
+            stream.write(text)
             stream.flush()
 
     return write

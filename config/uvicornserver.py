@@ -80,37 +80,48 @@ class OrderlyServer(uvicorn.Server):
 
 
 class _Held:
-    """A transport that keeps what is written until something more comes, or it is closed."""
+    """A transport that keeps the first of what is written until more comes, in the same round of the event loop."""
 
-    __slots__ = ("_data", "transport")
+    __slots__ = ("_begun", "_data", "transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
-        self._data = b""
+        self._data, self._begun = b"", False
 
     def write(self, data: bytes) -> None:
-        if self._data:
+        if self._begun:
             self.transport.write(self._data + data)
-        self._data = b"" if self._data else data
+            self._data = b""
+        else:
+            self._data, self._begun = data, True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def close(self) -> None:
-        if self._data:
-            self.transport.write(self._data)
+        self._flush()
         self.transport.close()
+
+    def _flush(self) -> None:
+        if self._data and not self.transport.is_closing():
+            self.transport.write(self._data)
+        self._data = b""
 
 
 class OnePacketCycle(RequestResponseCycle):
-    """A response whose head waits for the first of its body, which follows at once: a system call and a packet less."""
+    """A response whose head goes out with the first of its body, if that follows at once: a system call and a packet less."""
 
     transport: Any  # the connection's, or _Held
 
     async def send(self, message: ASGISendEvent) -> None:
         begun, held = self.response_started, isinstance(self.transport, _Held)
-        if not (begun or held) and self.scope["method"] != "HEAD":
+        if message["type"] == "http.response.start" and not (begun or held) and self._takes_it():
             self.transport = _Held(self.transport)
         await super().send(message)
         if begun and held:
             self.transport = self.transport.transport
+
+    def _takes_it(self) -> bool:
+        """A head will be written at once, and something behind it."""
+        return self.scope["method"] != "HEAD" and not self.disconnected and not self.flow.write_paused
 
 
 httptools_impl.RequestResponseCycle = OnePacketCycle  # type: ignore[misc]  # uvicorn has no setting for it

@@ -30,7 +30,8 @@ def split(block: bytes) -> tuple[list[bytes], Run, list[bytes]] | None:
         return None
     before, after = around
     chunks = block.split(BORDER)
-    alike = [chunk.startswith(before) and chunk.endswith(after) for chunk in chunks]
+    least = len(before) + len(after)
+    alike = [chunk.startswith(before) and chunk.endswith(after) and len(chunk) >= least for chunk in chunks]
     first, end = alike.index(True), len(alike) - alike[::-1].index(True)
     texts = _strings([chunk[len(before) : -len(after)] for chunk in chunks[first:end]]) if all(alike[first:end]) else None
     return None if texts is None else (chunks[:first], Run("".join(texts)), chunks[end:])
@@ -50,7 +51,7 @@ def _around(block: bytes) -> tuple[bytes, bytes] | None:
         text = only_text(orjson.loads(chunk))
     except ValueError:
         return None
-    if text is None or _strings([content[1]]) != [text]:
+    if not text or _strings([content[1]]) != [text]:
         return None
     return chunk[: content.start(1)], chunk[content.end(1) :]
 

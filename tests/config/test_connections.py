@@ -92,6 +92,25 @@ async def test_the_head_goes_out_with_the_first_of_the_body(method, messages, pi
     assert written[0].startswith(b"HTTP/1.1 ")
 
 
+async def test_a_head_whose_body_takes_time_goes_out_alone():
+    going_on = asyncio.Event()
+
+    async def answer(scope, receive, send):
+        await send(start())
+        await going_on.wait()
+        await send(body(b"a", True))
+        await send(body(b"b"))
+
+    connection = connected(answer)
+    connection.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert [data.endswith(CHUNKED + b"\r\n") for data in connection.transport.written] == [True]
+    going_on.set()
+    await asyncio.gather(*connection.tasks)
+    assert connection.transport.written[1:] == [b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n"]
+
+
 async def test_a_connection_that_ends_with_its_answer_ends_behind_it():
     async def answer(scope, receive, send):
         await send(start(200, SIZED))

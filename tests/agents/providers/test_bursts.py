@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.providers import bursts
+from agents.providers.base import Usage
 from agents.providers.chunks import AnswerReader
 
 WORDS = ["Hello", " world", 'a "quoted" word', "back\\slash", "line\nend", "ünï – 漢字 🙂", "", '","', '"},"finish_reason":null}]}', "\\"]
@@ -79,6 +80,19 @@ def test_a_run_of_nothing_is_no_error() -> None:
     reader = AnswerReader()
     deltas = reader.feed(b"data: " + block([chunk("") for _ in range(30)]) + b"\n\ndata: " + chunk("0") + b"\n\n")
     assert (reader.error, [delta.text for delta in deltas]) == (None, ["0"])  # type: ignore[union-attr]  # texts alone
+
+
+def test_what_a_chunk_without_text_tells_beside_is_heard() -> None:
+    usage = chunk("", x_groq={"usage": {"prompt_tokens": 7, "completion_tokens": 1}})
+    chunks = [*[chunk("word ") for _ in range(15)], usage, *[chunk("a longer word ") for _ in range(6)]]
+    reader = AnswerReader()
+    reader.feed(b"data: " + block([*chunks, b'{"choices":[{"delta":{},"finish_reason":"stop"}]}']) + b"\n\ndata: [DONE]\n\n")
+    assert [delta.input_tokens for delta in reader.finish() if isinstance(delta, Usage)] == [7]
+
+
+def test_a_chunk_whose_string_does_not_end_is_no_text() -> None:
+    broken = chunk("").replace(b'"content":""', b'"content":"')
+    assert bursts.split(block([*[chunk("word ") for _ in range(9)], broken, *[chunk("word ") for _ in range(9)]])) is None
 
 
 def test_a_short_block_is_not_looked_at() -> None:
