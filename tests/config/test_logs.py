@@ -58,6 +58,30 @@ async def test_lines_of_requests_that_end_together_keep_their_order(lines: Lines
     assert [line["path"] for line in lines()] == ["/0", "/1", "/2"]
 
 
+class Full(io.StringIO):
+    """A standard error that takes nothing for a while."""
+
+    takes = False
+
+    def write(self, text: str) -> int:
+        if not self.takes:
+            raise OSError("No space left on device")
+        return super().write(text)
+
+
+async def test_lines_that_cannot_be_written_are_not_kept() -> None:
+    stream = Full()
+    write = logs._json_lines(stream)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    for number in range(3):
+        write({"event": f"lost {number}"})
+        await asyncio.sleep(0)
+    stream.takes = True
+    write({"event": "there again"})
+    await asyncio.sleep(0)
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["there again"]
+
+
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
