@@ -28,8 +28,8 @@ def script(**written: Any) -> str:
 
 @pytest.fixture(scope="module")
 def hasty(module_server: NewServer) -> Server:
-    """A server of four seconds' patience that commits streams after one."""
-    return module_server(env={"CHAT_REQUEST_TIMEOUT": "4s", "CHAT_COMMIT_SECONDS": "1", "CHAT_KEEPALIVE_SECONDS": "1"})
+    """A server of six seconds' patience that commits streams after one."""
+    return module_server(env={"CHAT_REQUEST_TIMEOUT": "6s", "CHAT_COMMIT_SECONDS": "1", "CHAT_KEEPALIVE_SECONDS": "1"})
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_time_out_of_a_whole_answer(owner: httpx.Client) -> None:
     """504, and the model was called: repeating would call it again."""
     answer = ask(owner, script(hang=True), agent="root")
     assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
-    assert "4 seconds" in answer.json()["detail"]
+    assert "6 seconds" in answer.json()["detail"]
 
 
 def test_time_out_of_a_stream_is_its_final_event(owner: httpx.Client) -> None:
