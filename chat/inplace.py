@@ -60,7 +60,7 @@ class InPlace:
             with sql.at_once(cursor):
                 work()
             cursor.execute("COMMIT")
-        except Exception as error:
+        except Exception as error:  # the thread does it again; what is wrong there, too, is told to whoever waits
             if not isinstance(error, _NOT_HERE):
                 logger.info("a group of writes is tried again by the thread", exc_info=True)
             return False
