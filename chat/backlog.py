@@ -18,9 +18,9 @@ from agents.models import Agent
 from chat import sql
 from chat.branches import WAITING_POSITION
 from chat.errors import TurnError
+from chat.jobs import Job
 from chat.models import ChatSession, Execution, Message
 from chat.requests import SessionRef, TaskRequest, text_of
-from chat.store import Job
 
 
 def add(jobs: Sequence[Job]) -> None:

@@ -7,15 +7,15 @@ from uuid import UUID
 
 from chat import branches, sql
 from chat.events import PendingApproval
+from chat.jobs import Job
 from chat.models import Approval, ChatSession, ClientCall, Execution, Message
 from chat.records import BEGUN, MESSAGE
-from chat.store import Job
 from chat.toolrows import keep_calls
 from chat.written import Finish
 
-_OPEN = "status NOT IN ('success', 'failed', 'cancelled', 'skipped')"
+OPEN = "status NOT IN ('success', 'failed', 'cancelled', 'skipped')"
 """Said so that PostgreSQL looks rows up by their ids: an index of open runs looks smaller to it, but is full of those that just ended."""
-_EXECUTION = (
+ENDED = (
     *BEGUN, "response", "finish_reason", "error_code", "error", "error_detail", "steps", "usage", "input_tokens", "output_tokens",
     "cost_usd", "context_tokens", "completed_at", "duration_ms", "queue_ms", "first_token_ms", "model_ms", "last_seq", "paused_state",
 )  # fmt: skip
@@ -29,12 +29,12 @@ def finish(jobs: Sequence[Job]) -> None:
     for job in jobs:
         job.result = True
     values: list[Finish] = [job.value for job in jobs]
-    fresh = [_whole_row(value) for value in values if not value.stored]
+    fresh = [whole_row(value) for value in values if not value.stored]
     stored = values
-    if sql.insert(Execution, _EXECUTION, fresh, "ON CONFLICT DO NOTHING").count == len(fresh):
+    if sql.insert(Execution, ENDED, fresh, "ON CONFLICT DO NOTHING").count == len(fresh):
         stored = [value for value in values if value.stored]
     ended = sql.update(
-        Execution, _END, f"id = %s AND attempt_number = %s AND {_OPEN}", _END_COLUMNS, [_end_row(value) for value in stored]
+        Execution, END, f"id = %s AND attempt_number = %s AND {OPEN}", END_COLUMNS, [end_row(value) for value in stored]
     ).count
     if ended != len(stored):
         lost = _not_ended_by_us(stored)
@@ -48,15 +48,15 @@ def finish(jobs: Sequence[Job]) -> None:
     keep_calls(values)
 
 
-_END = [
+END = [
     "status", "response", "finish_reason", "error_code", "error", "error_detail", "steps", "usage", "input_tokens", "output_tokens",
     "cost_usd", "context_tokens", "model_used", "completed_at", "duration_ms", "queue_ms", "first_token_ms", "model_ms", "last_seq",
     "paused_state", "lease_until = NULL",
 ]  # fmt: skip
-_END_COLUMNS = (*_END[:-1], "id", "attempt_number")
+END_COLUMNS = (*END[:-1], "id", "attempt_number")
 
 
-def _end_row(value: Finish) -> tuple[Any, ...]:
+def end_row(value: Finish) -> tuple[Any, ...]:
     return (
         value.status, value.text, value.finish_reason, value.error_code, value.error, value.error_detail, value.steps, value.usage,
         value.usage.input_tokens, value.usage.output_tokens, value.cost_usd, value.context_tokens, value.model_used,
@@ -83,9 +83,9 @@ def _finish_conversations(values: Sequence[Finish]) -> None:
         if not value.in_history:
             branches.rejoin(value.begin.execution_id)
     said = [value for value in values if value.parts and not (value.reopens and _reopened(value))]
-    sql.insert(Message, MESSAGE, [_assistant_row(value) for value in said])
+    sql.insert(Message, MESSAGE, [answer_row(value) for value in said])
     for some in _each_session_once(values):
-        sql.update(ChatSession, _COUNTS, "id = %s", _COUNT_COLUMNS, [_count_row(value) for value in some])
+        sql.update(ChatSession, COUNTS, "id = %s", COUNT_COLUMNS, [count_row(value) for value in some])
     paused = [(value.begin.execution_id, _session_id(value)) for value in values if value.status == "paused"]
     sql.update(ChatSession, ("paused_execution_id",), "id = %s", ("paused_execution_id", "id"), paused)
 
@@ -122,7 +122,7 @@ def _assistant_status(value: Finish) -> str:
     return "done" if value.status in ("success", "paused") else value.message_status
 
 
-def _assistant_row(value: Finish) -> tuple[Any, ...]:
+def answer_row(value: Finish) -> tuple[Any, ...]:
     session = value.begin.request.session
     return (
         value.assistant_id, session.id if session else None, value.begin.execution_id, value.position + 1, "assistant", value.parts,
@@ -130,18 +130,18 @@ def _assistant_row(value: Finish) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-_COUNTS = [
+COUNTS = [
     "version = version + 1", "next_position = CASE WHEN next_position > %s THEN next_position ELSE %s END",
     "message_count = message_count + %s", "input_tokens = input_tokens + %s",
     "output_tokens = output_tokens + %s", "cost_usd = COALESCE(COALESCE(cost_usd, 0) + %s, cost_usd)", "context_tokens", "last_message_at",
 ]  # fmt: skip
-_COUNT_COLUMNS = (
+COUNT_COLUMNS = (
     "next_position", "next_position", "message_count", "input_tokens", "output_tokens", "cost_usd", "context_tokens", "last_message_at",
     "id",
 )  # fmt: skip
 
 
-def _count_row(value: Finish) -> tuple[Any, ...]:
+def count_row(value: Finish) -> tuple[Any, ...]:
     messages = 0 if value.reopens else 1 + bool(value.parts)
     session = value.begin.request.session
     cost = None if value.cost_usd is None else value.cost_usd - value.counted.cost_usd
@@ -168,7 +168,7 @@ def _client_call_row(value: Finish, call_id: str, messages: Any) -> tuple[Any, .
     return (value.begin.request.principal.key, value.begin.request.agent.name, call_id, messages, value.completed_at)
 
 
-def _whole_row(value: Finish) -> tuple[Any, ...]:
+def whole_row(value: Finish) -> tuple[Any, ...]:
     """A run that is stored at its end for the first time."""
     begin, request, agent = value.begin, value.begin.request, value.begin.request.agent
     return (

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from agents import directory
-from chat import endrecords, finished, gates, idempotency, metrics, store
+from chat import endrecords, finished, gates, idempotency, metrics, store, usual
 from chat.endings import least
 from chat.errors import TurnError
 from chat.eventlog import registry
@@ -114,7 +114,7 @@ async def _store_end(turn: Turn, finish: Finish, *, refused: bool = False) -> bo
     or none (the database is away): recovery finds that row later.
     """
     try:
-        return bool(await store.write(endrecords.finish, finish, patient=True, short=finish.short))
+        return bool(await store.write(endrecords.finish, finish, patient=True, short=finish.short, usual=usual.end))
     except Exception as error:
         logger.exception("the end of run %s could not be stored", turn.execution_id)
         if not (refused or isinstance(error, TurnError)):

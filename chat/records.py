@@ -12,9 +12,9 @@ from agents.models import CatalogVersion
 from chat import branches, current, process, sql
 from chat.branches import WAITING_POSITION
 from chat.history import StoredMessage
+from chat.jobs import Job
 from chat.models import Approval, ChatSession, Checkpoint, Execution, Message
 from chat.requests import SessionRef, TurnRequest
-from chat.store import Job
 from chat.transcripts import Transcript, build
 from chat.written import Began, Begin
 
@@ -55,11 +55,11 @@ def _sessions(refs: Sequence[SessionRef | None], *, begun: bool = False) -> dict
     ids = [ref.id for ref in refs if ref is not None and (begun or not ref.is_new)]
     if not ids:
         return {}
-    columns = ("id", "version", _NEXT_PLACE, "message_count", "paused_execution_id", "status", "name")
+    columns = ("id", "version", NEXT_PLACE, "message_count", "paused_execution_id", "status", "name")
     return {row[0]: row for row in sql.select(ChatSession, columns, *sql.among("id", ids))}
 
 
-_NEXT_PLACE = f"""(COALESCE(
+NEXT_PLACE = f"""(COALESCE(
     (SELECT MAX(position) + 2 FROM chat_message WHERE session_id = chat_chatsession.id AND position >= next_position
         AND position < {WAITING_POSITION}),
     next_position))"""  # noqa: S608 - a number of ours
@@ -68,7 +68,7 @@ _NEXT_PLACE = f"""(COALESCE(
 
 def next_place(session_id: UUID) -> int:
     """Where the next turn of a conversation is to stand."""
-    return int(sql.select(ChatSession, (_NEXT_PLACE,), "id = %s", sql.adapted_ids([session_id]))[0][0])
+    return int(sql.select(ChatSession, (NEXT_PLACE,), "id = %s", sql.adapted_ids([session_id]))[0][0])
 
 
 def _admit(value: Begin, counter: int, states: Mapping[UUID, tuple[Any, ...]], *, enters: bool) -> Began:
@@ -154,7 +154,7 @@ MESSAGE = (
     "id", "session", "execution_id", "position", "role", "parts", "text", "status", "incomplete", "in_history", "source",
     "created_at",
 )  # fmt: skip
-_ASKED = (*MESSAGE, "client_id", "client_metadata")
+ASKED = (*MESSAGE, "client_id", "client_metadata")
 BEGUN = (
     "id", "agent", "agent_name", "agent_version", "session", "owner", "principal", "api_key", "trigger", "wire", "status", "message",
     "context_window", "model_used", "queued_at", "started_at", "process", "lease_until", "request_id", "labels", "unreported",
@@ -206,11 +206,11 @@ def _mark_branches(members: Sequence[tuple[Began, Begin]]) -> None:
 
 
 def _store_begun(members: Sequence[tuple[Begin, int]]) -> None:
-    sql.insert(Execution, BEGUN, [_begun_row(value) for value, _ in members])
-    sql.insert(Message, _ASKED, [_user_row(value, position) for value, position in members if value.request.session])
+    sql.insert(Execution, BEGUN, [begun_row(value) for value, _ in members])
+    sql.insert(Message, ASKED, [asked_row(value, position) for value, position in members if value.request.session])
 
 
-def _user_row(value: Begin, position: int) -> tuple[Any, ...]:
+def asked_row(value: Begin, position: int) -> tuple[Any, ...]:
     request = value.request
     return (
         value.message_id, request.session.id if request.session else None, value.execution_id,
@@ -219,7 +219,7 @@ def _user_row(value: Begin, position: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _begun_row(value: Begin) -> tuple[Any, ...]:
+def begun_row(value: Begin) -> tuple[Any, ...]:
     request, agent, queued = value.request, value.request.agent, value.queued
     return (
         value.execution_id, agent.id, agent.name, agent.version, request.session.id if request.session else None,
@@ -261,7 +261,7 @@ def checkpoint(jobs: Sequence[Job]) -> None:
 
 def begin_late(jobs: Sequence[Job]) -> None:
     """Stores stateless executions that have run for a second (R0.6): values are lists of Begin. One that ended meanwhile is there."""
-    rows = [_begun_row(value) for job in jobs for value in job.value]
+    rows = [begun_row(value) for job in jobs for value in job.value]
     sql.insert(Execution, BEGUN, rows, "ON CONFLICT DO NOTHING")
 
 

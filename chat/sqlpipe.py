@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Value = bytes | None
 """A parameter as text; the server knows the types."""
 
-_BEGIN, _COMMIT = b"BEGIN", b"COMMIT"
-_BY_KEYS = (b"SET enable_seqscan = off", b"SET enable_hashjoin = off", b"SET enable_mergejoin = off")
+BEGIN, COMMIT = b"BEGIN", b"COMMIT"
+BY_KEYS = (b"SET enable_seqscan = off", b"SET enable_hashjoin = off", b"SET enable_mergejoin = off")
 
 
 class Sent:
@@ -73,7 +73,7 @@ class Pipe:
         self._gathers = True
         try:
             yield
-            self.send(_COMMIT, ())
+            self.send(COMMIT, ())
             self.empty()
         finally:
             self._gathers = False
@@ -82,7 +82,7 @@ class Pipe:
     def find_by_keys(self) -> None:
         """For a connection that finds rows by their keys and does nothing else: a statement may be planned while its table is empty."""
         if not self._by_keys:
-            for text in _BY_KEYS:
+            for text in BY_KEYS:
                 self.send(text, ())
             self._by_keys = True
 
@@ -94,7 +94,7 @@ class Pipe:
         if not waiting:
             return
         if self._pg.transaction_status == TransactionStatus.IDLE and not self.connection.autocommit:
-            waiting.insert(0, Sent(self, _BEGIN, ()))
+            waiting.insert(0, Sent(self, BEGIN, ()))
         try:
             error = self._exchange(waiting)
         except BaseException:

@@ -47,8 +47,17 @@ def update_values(rows: int, model: type[Model], assign: tuple[str, ...], where:
 @cache
 def update_json(model: type[Model], assign: tuple[str, ...], where: str, columns: tuple[str, ...]) -> bytes:
     """For PostgreSQL."""
-    joined = _numbered(f"{_set(model, assign)} FROM {{rows}} WHERE {where}", [f"new.{name}" for name in _keys(columns)])
-    return joined.replace("{rows}", _records(model, columns)).encode()
+    return update_from(model, assign, where, [f"new.{key}" for key in _keys(columns)], _records(model, columns)).encode()
+
+
+def update_from(model: type[Model], assign: Sequence[str], where: str, marks: Sequence[str], source: str) -> str:
+    """An UPDATE that takes its values from the table `source`: `marks` stand in the places of its %s."""
+    return _numbered(f"{_set(model, assign)} FROM {{source}} WHERE {where}", marks).replace("{source}", source)
+
+
+def insert_from(model: type[Model], columns: Sequence[str], marks: Sequence[str], source: str) -> str:
+    """An INSERT of `marks`, in the order of the columns, for each row of the table `source`."""
+    return f"INSERT INTO {_table(model)} ({_names(model, columns)}) SELECT {', '.join(marks)} FROM {source}"  # noqa: S608 - of the model
 
 
 @cache
@@ -63,12 +72,38 @@ def dollars(sql: str) -> bytes:
     return _numbered(sql, [f"${n + 1}" for n in range(sql.count("%s"))]).encode()
 
 
-def json_of(columns: Sequence[str], rows: Rows) -> bytes:
+def json_of(columns: Sequence[Any], rows: Rows) -> bytes:
     """The parameter of insert_json and update_json. PostgreSQL's texts refuse the character U+0000, which models and tools may produce."""
     keys = _keys(columns)
     made = [dict(zip(keys, row, strict=True)) for row in rows]
     text = orjson.dumps(made, default=_plain)
     return text if b"\\u0000" not in text else orjson.dumps(_without_nul(orjson.loads(text)))
+
+
+class Record:
+    """The rows of one JSON parameter (json_of) as a table `new`, for statements that fill several tables: a column for each value."""
+
+    def __init__(self) -> None:
+        self._types: list[str] = []
+
+    def plain(self, kind: str) -> str:
+        """A column of a type of PostgreSQL's; returns how a statement names it."""
+        self._types.append(kind)
+        return f"new.c{len(self._types)}"
+
+    def of(self, model: type[Model], columns: Sequence[str]) -> list[str]:
+        """Columns like those of `model`."""
+        return [self.plain(_field(model, name).db_type(connection)) for name in columns]
+
+    @property
+    def width(self) -> range:
+        return range(len(self._types))
+
+    @property
+    def table(self) -> str:
+        return (
+            f"json_to_recordset($1) AS new ({', '.join(f'{key} {kind}' for key, kind in zip(_keys(self.width), self._types, strict=True))})"
+        )
 
 
 def text_of(value: Any) -> bytes | None:
@@ -106,7 +141,7 @@ def _set(model: type[Model], assign: Sequence[str]) -> str:
 
 
 @cache
-def _keys(columns: Sequence[str]) -> list[str]:
+def _keys(columns: Sequence[Any]) -> list[str]:
     return [f"c{n + 1}" for n, _ in enumerate(columns)]
 
 

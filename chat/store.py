@@ -1,7 +1,7 @@
 """What a turn writes: one hop to begin, one transaction to end, both shared by the turns that do so at the same moment (R0.6, R0.7).
 
-Short groups are written in place (chat.inplace), all else by one thread with one connection; members of a group that fail are retried
-alone and fail alone. Plain values in and out.
+Most groups are written by their event loop (chat.lane), all others by one thread with one connection; members of a group that fail are
+retried alone and fail alone. Plain values in and out.
 """
 
 import asyncio
@@ -11,8 +11,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,36 +19,24 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from agents.database import guarded, run
 from chat import sql
 from chat.errors import TurnError
-from chat.inplace import InPlace
+from chat.jobs import Job, Kind, Usual, apply, failed
+from chat.lane import Lane
 
 logger = logging.getLogger("switchboard.store")
 FINISH_PATIENCE_S = 60.0
 """How long an ended turn waits for a database that went away; a turn that begins does not wait."""
-_ENOUGH, _ROUNDS = 8, 3
-"""A group is written when it has so many members, or after so many rounds of the event loop: those are some µs where little happens."""
 
-__all__ = ["Job", "run", "write"]
+__all__ = ["run", "write"]
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """Something to write. `work(members)` is called once per group with all members of the same `kind`, in one transaction;
-
-    it sets each member's `result` (or leaves None). `patient` jobs outlive a database restart. `short` ones hold nobody up.
-    """
-
-    kind: Callable[[Sequence["Job"]], None]
-    value: Any
-    patient: bool
-    short: bool
-    lane: "Lane"
-    future: "asyncio.Future[Any]"
-    give_up_at: float
-    result: Any = None
-    error: BaseException | None = None
-
-
-def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: bool = False, short: bool = False) -> "asyncio.Future[Any]":
+def write(
+    kind: Kind,
+    value: Any,
+    *,
+    patient: bool = False,
+    short: bool = False,
+    usual: Callable[[Any], Usual | None] | None = None,
+) -> "asyncio.Future[Any]":
     """Writes `value` with the others of its moment; to be awaited for the job's result. Raises store_unavailable (503) or the error.
 
     Jobs are written in the order they come; one whose waiter was cancelled is written all the same.
@@ -58,59 +44,16 @@ def write(kind: Callable[[Sequence[Job]], None], value: Any, *, patient: bool = 
     loop = asyncio.get_running_loop()
     lane = lanes.get(loop)
     if lane is None:
-        lane = lanes[loop] = Lane(_writer)
+        _abandon_closed()
+        lane = lanes[loop] = Lane(_writer.put)
     future: asyncio.Future[Any] = loop.create_future()
-    lane.submit(Job(kind, value, patient, short, lane, future, time.monotonic() + FINISH_PATIENCE_S))
+    lane.submit(Job(kind, value, patient, short, usual, lane, future, time.monotonic() + FINISH_PATIENCE_S))
     return future
 
 
-class Lane:
-    """The jobs of one event loop: gathered for a few rounds, then written in place or handed to the thread."""
-
-    def __init__(self, thread: "Writer") -> None:
-        self._thread = thread
-        self._gathered: list[Job] = []
-        self._handed_over = 0
-        self._in_place = InPlace()
-        self.opening: asyncio.Task[None] | None = asyncio.create_task(run(self._in_place.open))
-        self.opening.add_done_callback(self._opened)
-
-    def _opened(self, opening: "asyncio.Task[None]") -> None:
-        """The task is let go: it holds the loop, and a loop that has ended is to take its lane along."""
-        self.opening = None
-        if not opening.cancelled() and opening.exception() is not None:
-            logger.warning("no writes in place: %s", opening.exception())
-
-    def submit(self, job: Job) -> None:
-        self._gathered.append(job)
-        if len(self._gathered) == 1:
-            job.future.get_loop().call_soon(self._gather, _ROUNDS)
-
-    def _gather(self, rounds: int) -> None:
-        if rounds and len(self._gathered) < _ENOUGH:
-            self._gathered[0].future.get_loop().call_soon(self._gather, rounds - 1)
-            return
-        jobs, self._gathered = self._gathered, []
-        try:
-            self._write(jobs)
-        except Exception as error:  # whatever it is, every waiting turn must hear of it
-            _wake([_failed(job, error) for job in jobs])
-
-    def _write(self, jobs: list[Job]) -> None:
-        if self._may_be_in_place(jobs) and self._in_place.write(partial(_apply, jobs), len(jobs)):
-            _wake(jobs)
-        else:
-            self._thread.put(jobs)
-            self._handed_over += len(jobs)
-
-    def _may_be_in_place(self, jobs: Sequence[Job]) -> bool:
-        """Not while the thread has earlier jobs: the order counts."""
-        return not self._handed_over and all(job.short for job in jobs)
-
-    def settled(self, jobs: Sequence[Job]) -> None:
-        """The thread is done with these."""
-        self._handed_over -= len(jobs)
-        _wake(jobs)
+def _abandon_closed() -> None:
+    for loop in [loop for loop in lanes if loop.is_closed()]:
+        lanes.pop(loop).abandon()
 
 
 class Writer:
@@ -157,7 +100,7 @@ class Writer:
         """A group is all or nothing; so that a bad member fails alone, each is tried by itself."""
         if len(jobs) == 1:
             logger.error("a write failed", exc_info=error)
-            _settle([_failed(jobs[0], error)])
+            _settle([failed(jobs[0], error)])
             return
         for job in jobs:
             self._commit([job])
@@ -170,7 +113,7 @@ class Writer:
         patient = [job for job in jobs if job.patient and job.give_up_at > now]
         refused = [job for job in jobs if job not in patient]
         logger.warning("the database is not available: %s (%d refused, %d waiting)", error, len(refused), len(patient))
-        _settle([_failed(job, TurnError("store_unavailable")) for job in refused])
+        _settle([failed(job, TurnError("store_unavailable")) for job in refused])
         if patient:
             time.sleep(0.25)
             self._jobs.put(patient)
@@ -182,20 +125,7 @@ lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = WeakKeyDictionary()
 
 def _write_group(jobs: Sequence[Job]) -> None:
     with sql.transaction():
-        _apply(jobs)
-
-
-def _apply(jobs: Sequence[Job]) -> None:
-    kinds: dict[Callable[[Sequence[Job]], None], list[Job]] = {}
-    for job in jobs:
-        kinds.setdefault(job.kind, []).append(job)
-    for kind, members in kinds.items():
-        kind(members)
-
-
-def _failed(job: Job, error: BaseException) -> Job:
-    job.error = error
-    return job
+        apply(jobs)
 
 
 def _settle(jobs: Sequence[Job]) -> None:
@@ -206,13 +136,3 @@ def _settle(jobs: Sequence[Job]) -> None:
     for loop, members in loops.items():
         with contextlib.suppress(RuntimeError):  # that loop has ended, and with it whoever waited
             loop.call_soon_threadsafe(members[0].lane.settled, members)
-
-
-def _wake(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        if job.future.done():
-            continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.result)

@@ -17,9 +17,9 @@ from chat import process, records, sql
 from chat.backlog import lock, waiting
 from chat.branches import WAITING_POSITION
 from chat.eventlog import ATTEMPT_NUMBERS
+from chat.jobs import Job
 from chat.models import ChatSession, Execution, Message
 from chat.records import LEASE, vacuum_checkpoints
-from chat.store import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from agents import directory
 from agents.ids import uuid7
-from chat import bell, gates, idempotency, metrics, process, records, repeats, sessions, store
+from chat import bell, gates, idempotency, metrics, process, records, repeats, sessions, store, usual
 from chat.claims import Entered, Entry, Interrupts
 from chat.errors import CatalogChanged, SessionChanged, TurnError
 from chat.eventlog import Log, registry
@@ -114,7 +114,7 @@ async def _begin_now(turn: Turn, entry: Entered) -> None:
     turn.entered = True
     turn.transcript = entry.history
     turn.begin.known_version = entry.history.version if entry.history else None
-    await _admit(turn, await store.write(records.begin, turn.begin, short=turn.begin.short))
+    await _admit(turn, await store.write(records.begin, turn.begin, short=turn.begin.short, usual=usual.begin))
     turn.stored = turn.begin.store_execution
     launch(turn, from_the_start)
 
@@ -123,7 +123,7 @@ async def _begin_queued(turn: Turn, entry: Entry) -> None:
     """A turn that has to wait is stored at once as queued when somebody could look for it (R0.6)."""
     turn.begin.queued = True
     turn.queue_position = getattr(entry, "position", 1)
-    await _admit(turn, await store.write(records.begin, turn.begin, short=turn.begin.short))
+    await _admit(turn, await store.write(records.begin, turn.begin, short=turn.begin.short, usual=usual.begin))
     turn.stored = turn.begin.store_execution
     ring(turn)
     launch(turn, after_waiting)

@@ -13,10 +13,10 @@ from agents.ids import uuid7
 from agents.models import Agent, Provider
 from agents.specs import AgentSpec
 from chat import backlog, taking
+from chat.jobs import Job
 from chat.models import ChatSession, Execution
 from chat.requests import TaskRequest
 from chat.sessions import ref_of
-from chat.store import Job
 from chat.taking import Look, Taken
 
 

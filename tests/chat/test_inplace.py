@@ -15,8 +15,8 @@ from django.db import connection
 from agents.ids import uuid7
 from agents.models import CatalogVersion
 from chat import inplace, sql, store
+from chat.jobs import Job
 from chat.models import Checkpoint
-from chat.store import Job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HERE = connection.vendor == "sqlite"
@@ -55,7 +55,7 @@ def stored() -> list[str]:
 @pytest_asyncio.fixture(autouse=True)
 async def _open() -> AsyncIterator[None]:
     """The connection for the event loop is made beside the first writes: here it is there from the start."""
-    await store.write(add, (uuid7(), "first"))
+    await store.write(add, (uuid7(), "first"), short=True)
     opening = store.lanes[asyncio.get_running_loop()].opening
     if opening is not None:
         await opening
