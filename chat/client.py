@@ -16,14 +16,14 @@ STALL_SECONDS = 30
 class Departure:
     """A connection's end, told by a server that can say it; others leave each request to wait for it in a task.
 
-    One listener, since a connection answers one request at a time.
+    One listener, since a connection answers one request at a time. `has_all`: what was asked last has arrived to its end.
     """
 
-    __slots__ = ("listener", "over")
+    __slots__ = ("has_all", "listener", "over")
 
     def __init__(self) -> None:
         self.listener: Callable[[], None] | None = None
-        self.over = False
+        self.has_all = self.over = False
 
     def tell(self) -> None:
         self.over = True
@@ -78,15 +78,21 @@ class Client:
         return b"".join(parts)
 
     async def _next(self) -> Mapping[str, Any]:
-        try:
-            async with asyncio.timeout(STALL_SECONDS):
-                message = await self._receive()
-        except TimeoutError as error:
-            raise SwitchboardError("invalid_request", "The request body did not arrive in time.", status=408) from error
+        if self._departure is not None and self._departure.has_all:
+            message = await self._receive()  # nothing to wait for
+        else:
+            message = await self._arrived()
         if message["type"] == "http.disconnect":
             self.gone = True
             raise SwitchboardError("client_left")
         return message
+
+    async def _arrived(self) -> Mapping[str, Any]:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                return await self._receive()
+        except TimeoutError as error:
+            raise SwitchboardError("invalid_request", "The request body did not arrive in time.", status=408) from error
 
     def watch(self, on_gone: Callable[[], None]) -> None:
         """From now on `on_gone` is called once when the client leaves (at once if it has left)."""

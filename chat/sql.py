@@ -60,7 +60,7 @@ def update(model: type[Model], assign: Sequence[str], where: str, columns: Seque
 
 def ask(model: type[Model], columns: Sequence[str], where: str, parameters: Sequence[Any] = ()) -> Answer:
     """Rows as tuples, like select(); of several questions, whoever looks at the first answer has sent all."""
-    sql, converters = sqltext.select(model, tuple(columns), where), sqltext.converters(connection.vendor, model, tuple(columns))
+    sql, converters = sqltext.select(model, tuple(columns), where), sqltext.converters(_vendor(), model, tuple(columns))
     if _is_postgres():
         return _Converted(_send(sqltext.dollars(sql), [sqltext.text_of(value) for value in parameters]), converters)
     return _Converted(_Done(rows=_execute(sql.replace("%s", "?"), parameters)[1]), converters)
@@ -166,8 +166,14 @@ def _converted(row: Sequence[Any], converters: Sequence[tuple[int, sqltext.Adapt
 
 
 @cache
+def _vendor() -> str:
+    """Asked once: on an event loop Django makes a connection object each time."""
+    return connection.vendor
+
+
+@cache
 def _is_postgres() -> bool:
-    return connection.vendor == "postgresql"
+    return _vendor() == "postgresql"
 
 
 def _pipe() -> Pipe:

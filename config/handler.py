@@ -107,22 +107,30 @@ class Handler(ASGIHandler):
         response = await self._wire_chain(request)
         response["X-Request-Id"] = request.request_id
         request.forget()
+        if isinstance(response, StreamAnswer):
+            await self._stream(request, response, send)
+        else:
+            start, body = _start(response), b"".join(response)
+            if scope.get(transport.WHOLE) and request.method != "HEAD":
+                await send({**start, "type": transport.WHOLE, "body": body})
+            else:
+                await send(start)
+                await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+        duration_ms = (time.monotonic() - started) * 1000
+        metrics.http_request(str(request.method), request.route, response.status_code)
+        logs.log_request(str(request.method), request.path, response.status_code, duration_ms, request.request_id, request.address)
+
+    async def _stream(self, request: WireRequest, response: StreamAnswer, send: Send) -> None:
         try:
             await send(_start(response))
         except BaseException:
             response.close()
             raise
-        if isinstance(response, StreamAnswer) and request.method != "HEAD":
+        if request.method != "HEAD":
             await response.write_to(send)
-        elif isinstance(response, StreamAnswer):
+        else:
             response.close()
             await send({"type": "http.response.body", "body": b""})
-        else:
-            body = b"" if request.method == "HEAD" else b"".join(response)
-            await send({"type": "http.response.body", "body": body})
-        duration_ms = (time.monotonic() - started) * 1000
-        metrics.http_request(str(request.method), request.route, response.status_code)
-        logs.log_request(str(request.method), request.path, response.status_code, duration_ms, request.request_id, request.address)
 
     async def _answer(self, request: WireRequest) -> HttpResponseBase:
         """Steps (2) to (4) of R0.5, then the view. The last broad `except`: nothing but our envelope ever leaves."""

@@ -31,6 +31,9 @@ PING_S = 20
 WEBSOCKET_BYTES = int(settings.WS_MAX_FRAME_BYTES) + 48_576
 """WS-67: above the websocket wire's own limit, which answers properly; daphne's two options and uvicorn's follow it."""
 
+WHOLE = "switchboard.whole"
+"""In a scope: the server takes a whole answer in one message of this type, with `status`, `headers` and `body`."""
+
 _UPLOADS = ("/admin/", "/attachment/", "/knowledge/")
 _FORM_BYTES = 1_048_576
 

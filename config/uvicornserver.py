@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http import httptools_impl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -29,6 +29,7 @@ from config.transport import (
     LAST_BYTES_S,
     PING_S,
     WEBSOCKET_BYTES,
+    WHOLE,
     Application,
     ReaderClock,
     raw_refusal,
@@ -112,12 +113,33 @@ class OnePacketCycle(RequestResponseCycle):
     transport: Any  # the connection's, or _Held
 
     async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == WHOLE:
+            await self._answer(message)
+            return
         begun, held = self.response_started, isinstance(self.transport, _Held)
         if message["type"] == "http.response.start" and not (begun or held) and self._takes_it():
             self.transport = _Held(self.transport)
         await super().send(message)
         if begun and held:
             self.transport = self.transport.transport
+
+    async def _answer(self, message: Any) -> None:
+        """Head and body at once, without the checks and states that are for parts of an answer."""
+        if self.response_started or not self._takes_it():
+            await super().send({"type": "http.response.start", "status": message["status"], "headers": message["headers"]})
+            await super().send({"type": "http.response.body", "body": message["body"]})
+            return
+        parts = [STATUS_LINE[message["status"]]]
+        for name, value in (*self.default_headers, *message["headers"]):
+            parts += (name, b": ", value, b"\r\n")
+        parts += ((b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"), message["body"])
+        self.transport.write(b"".join(parts))
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
     def _takes_it(self) -> bool:
         """A head will be written at once, and something behind it."""
@@ -179,11 +201,14 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._enter("body")
+        self._departure.has_all = False
         super().on_headers_complete()
         self.scope[DEPARTURE] = self._departure  # type: ignore[literal-required]  # ours, for chat.client
+        self.scope[WHOLE] = True  # type: ignore[literal-required]  # ours, for config.handler
 
     def on_message_complete(self) -> None:
         self._enter("idle")
+        self._departure.has_all = True
         super().on_message_complete()
 
     def pause_writing(self) -> None:
