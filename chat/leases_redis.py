@@ -7,7 +7,9 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +33,7 @@ _BATCH = 250
 
 _enter, _exit, _renew = Script("enter"), Script("exit"), Script("renew")
 Unreachable = redis.failures()
+Parting = tuple[list[str], list[Argument]]
 
 
 @dataclass(slots=True)
@@ -168,9 +171,12 @@ class RedisLeases:
     def _give_up(self, execution_id: UUID) -> None:
         """After a cancelled request, which may still be under way: leaves a little later, without making the canceller wait."""
         if execution_id in self._held:
-            task = asyncio.get_running_loop().create_task(self._leave_later(self._held.pop(execution_id)))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._later(self._leave_later(self._held.pop(execution_id)))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _leave_later(self, held: Held) -> None:
         await asyncio.sleep(0.05)
@@ -182,8 +188,23 @@ class RedisLeases:
             await self._depart(held, 0, again=again)
 
     async def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
-        """One round trip. Never fails: what Redis does not hear of lapses by itself (RUN-34)."""
-        await self._leave(execution_id, real_tokens, transcript)
+        """Asks the store and does not wait for it: who enters after the caller went on, in any process, is asked for later, and enters.
+
+        Never fails: what Redis does not hear of lapses by itself (RUN-34).
+        """
+        held = self._held.pop(execution_id, None)
+        if held is None:
+            return
+        parting = self._parting(held, real_tokens, transcript)
+        answer = _exit.ask(*parting)
+        if answer is None:
+            await self._part(held, parting)
+        else:
+            answer.add_done_callback(partial(self._heard, held, parting))
+
+    def _heard(self, held: Held, parting: Parting, answer: "asyncio.Future[Any]") -> None:
+        if not answer.cancelled() and isinstance(answer.result(), Exception):
+            self._later(self._part(held, parting))
 
     async def _leave(self, execution_id: UUID, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
         held = self._held.pop(execution_id, None)
@@ -191,6 +212,10 @@ class RedisLeases:
             await self._depart(held, real_tokens, transcript)
 
     async def _depart(self, held: Held, real_tokens: int, transcript: NewHistory = UNCHANGED, *, again: bool = False) -> None:
+        await self._part(held, self._parting(held, real_tokens, transcript, again=again))
+
+    def _parting(self, held: Held, real_tokens: int, transcript: NewHistory = UNCHANGED, *, again: bool = False) -> Parting:
+        """Keys and arguments of the script."""
         claim = held.claim
         if claim.session_id is not None:
             claims.keep(self._transcripts, claim.session_id, transcript)
@@ -198,10 +223,13 @@ class RedisLeases:
         keys = _keys(claim)
         keys[0] = f"{keys[0]}:{held.window}"
         history = _history_arguments(transcript, held.stored_version)
+        return keys, [str(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL, -int(again)]
+
+    async def _part(self, held: Held, parting: Parting) -> None:
         try:
-            await _exit.run(keys, [str(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL, -int(again)])
+            await _exit.run(*parting)
         except Unreachable as error:
-            logger.warning("the lease of run %s is left to lapse: %s", claim.execution_id, error)
+            logger.warning("the lease of run %s is left to lapse: %s", held.claim.execution_id, error)
 
     async def renew(self) -> list[UUID]:
         """Renews the leases of this process; returns the executions whose lock another one has taken: they should stop."""
