@@ -95,12 +95,12 @@ class Log:
 class Follower:
     """One reader's place in a log. `next()` waits for news, for a keep-alive tick, or for `wake()`.
 
-    `wants`: only such events wake it (None: any); those before them are read along with them.
+    `wants`: only such events wake it (None: any); those before them are read along with them. `ticks` False: no keep-alives.
     """
 
     __slots__ = ("_future", "_last", "log", "seq", "wants")
 
-    def __init__(self, log: Log, after: int = 0, wants: tuple[type, ...] | None = None) -> None:
+    def __init__(self, log: Log, after: int = 0, wants: tuple[type, ...] | None = None, *, ticks: bool = True) -> None:
         self.log = log
         self.wants = wants
         self.seq = after
@@ -108,7 +108,8 @@ class Follower:
         self._last = time.monotonic()
         log.followers.append(self)
         log.watched += 1
-        ticker.add(self)
+        if ticks:
+            ticker.add(self)
 
     async def next(self) -> Batch | None:
         """The next events; empty when woken without any (keep-alive, the client left); None when the segment is over."""

@@ -117,8 +117,9 @@ class RateGate:
 
 def reserved_tokens(request: TurnRequest) -> int:
     """R14.2: characters of the request's own texts ÷ 4, plus the requested output limit or 1 000."""
-    chars = sum(len(part.get("text", "")) for part in request.parts) + sum(map(len, request.instructions))
-    chars += sum(_content_chars(message.get("content")) for message in request.history)
+    chars = sum([len(part.get("text", "")) for part in request.parts]) + sum(map(len, request.instructions))
+    if request.history:
+        chars += sum(_content_chars(message.get("content")) for message in request.history)
     return chars // 4 + (request.sampling.max_tokens or DEFAULT_OUTPUT_TOKENS)
 
 

@@ -32,7 +32,7 @@ async def whole(call: Call, turn: Turn) -> list[Numbered]:
 
     A client that leaves meanwhile ends a stateless run (R6.1); the answer then goes nowhere.
     """
-    follower = Follower(turn.log, wants=SEGMENT_ENDS)
+    follower = Follower(turn.log, wants=SEGMENT_ENDS, ticks=False)
     call.client.watch(follower.wake)
     events: list[Numbered] = []
     try:
@@ -76,10 +76,16 @@ def _stay() -> None:
 async def _first(call: Call, turn: Turn, follower: Follower) -> list[Numbered]:
     """Events up to the one that decides the status, or those there after CHAT_COMMIT_SECONDS."""
     events: list[Numbered] = []
-    timer = asyncio.get_running_loop().call_later(settings.CHAT_COMMIT_SECONDS, follower.wake)
-    commit_at = timer.when()
+    late = False
+
+    def commit() -> None:
+        nonlocal late
+        late = True
+        follower.wake()
+
+    timer = asyncio.get_running_loop().call_later(settings.CHAT_COMMIT_SECONDS, commit)
     try:
-        while not turn.decided and asyncio.get_running_loop().time() < commit_at:
+        while not (turn.decided or late):
             batch = await follower.next()
             events.extend(batch or ())
             if call.client.gone:

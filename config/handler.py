@@ -105,12 +105,11 @@ class Handler(ASGIHandler):
         housekeeping.ensure()
         request = WireRequest(scope, receive)
         response = await self._wire_chain(request)
-        response["X-Request-Id"] = request.request_id
         request.forget()
         if isinstance(response, StreamAnswer):
             await self._stream(request, response, send)
         else:
-            start, body = _start(response), b"".join(response)
+            start, body = _start(response, request.request_id), b"".join(response)
             if scope.get(transport.WHOLE) and request.method != "HEAD":
                 await send({**start, "type": transport.WHOLE, "body": body})
             else:
@@ -122,7 +121,7 @@ class Handler(ASGIHandler):
 
     async def _stream(self, request: WireRequest, response: StreamAnswer, send: Send) -> None:
         try:
-            await send(_start(response))
+            await send(_start(response, request.request_id))
         except BaseException:
             response.close()
             raise
@@ -182,15 +181,19 @@ def envelope_for(path: str) -> Envelope:
     return next((envelope for prefix, envelope in ENVELOPES if path.startswith(prefix)), native_envelope)
 
 
-def _start(response: HttpResponseBase) -> dict[str, Any]:
+def _start(response: HttpResponseBase, request_id: str) -> dict[str, Any]:
     headers = [(_name(name), value.encode("latin-1")) for name, value in response.items()]
-    for name, value in getattr(response, "wire_headers", {}).items():
-        if "\n" in value or "\r" in value:
-            raise BadHeaderError(f"{name} has a line break")
-        headers.append((_name(name), value.encode("latin-1")))
+    headers.append((b"x-request-id", request_id.encode()))
+    own: Mapping[str, str] = getattr(response, "wire_headers", {})
+    if not _BREAKS.isdisjoint("".join(own.values())):
+        raise BadHeaderError("a header has a line break")
+    headers += [(_name(name), value.encode("latin-1")) for name, value in own.items()]
     if not isinstance(response, StreamAnswer) and not response.has_header("Content-Length"):
         headers.append((b"content-length", str(len(response.content)).encode()))  # type: ignore[attr-defined]  # HttpResponse
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
+
+
+_BREAKS = frozenset("\r\n")
 
 
 @lru_cache(maxsize=1000)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from redis.exceptions import ConnectionError as LostConnection
 
 from chat import leases_redis, redis
