@@ -21,6 +21,10 @@ ENDED = (
 )  # fmt: skip
 
 
+class MixedError(Exception):
+    """Members of a group need different things."""
+
+
 def finish(jobs: Sequence[Job]) -> None:
     """Writes the ends. result True; False when the execution was terminal already, and then nothing of the member is written.
 
@@ -36,11 +40,13 @@ def finish(jobs: Sequence[Job]) -> None:
     ended = sql.update(
         Execution, END, f"id = %s AND attempt_number = %s AND {OPEN}", END_COLUMNS, [end_row(value) for value in stored]
     ).count
+    if 0 < ended < len(stored):
+        raise MixedError("some had ended before: each is tried alone")
     if ended != len(stored):
         lost = _not_ended_by_us(stored)
         for job in jobs:
             job.result = job.value.begin.execution_id not in lost
-        values = [job.value for job in jobs if job.result]
+        values = [value for value in values if value not in stored]  # what is ours was written whole, by an attempt whose answer was lost
     _finish_conversations([value for value in values if value.begin.request.session])
     calls = [_client_call_row(value, call_id, messages) for value in values for call_id, messages in value.client_calls]
     sql.insert(Approval, _APPROVAL, [_approval_row(value, approval) for value in values for approval in value.approvals])

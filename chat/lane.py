@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from django.db import DatabaseError
-
 from agents.database import run
 from chat.errors import TurnError
 from chat.inplace import InPlace
 from chat.jobs import Job, Usual, apply, failed, wake
-from chat.sqlline import Line, Outcome, dial
+from chat.sqlline import Line, Outcome, Statement, dial
 
 logger = logging.getLogger("switchboard.store")
 _ENOUGH, _ROUNDS = 8, 3
@@ -21,7 +19,7 @@ _REDIAL_S = 1.0
 
 
 class Lane:
-    """`hand_over` gives jobs to the thread, which calls settled() with them. One group at a time is on its way, wherever it is done."""
+    """`hand_over` gives jobs to the thread, which calls settled() with them. One group at a time is on its way to PostgreSQL."""
 
     def __init__(self, hand_over: Callable[[list[Job]], None]) -> None:
         self._to_thread = hand_over
@@ -29,20 +27,24 @@ class Lane:
         self._handed_over = 0
         self._in_place = InPlace()
         self._line: Line | None = None
-        self._dialled_at = 0.0
+        self._is_ready = False
+        self._dialled_at = float("-inf")
         self.opening: asyncio.Task[None] | None = None
 
     def _open(self) -> None:
-        """The task is let go when it is done: it holds the loop, and a loop that has ended is to take its lane along."""
-        self._dialled_at = time.monotonic()
-        self.opening = asyncio.create_task(self._connect())
+        """Beside the writes that the thread does meanwhile. The task is let go when it is done: it holds the loop."""
+        now = time.monotonic()
+        if self.opening is None and now - self._dialled_at >= _REDIAL_S:
+            self._dialled_at = now
+            self.opening = asyncio.create_task(self._connect())
 
     async def _connect(self) -> None:
         try:
             await run(self._in_place.open)
             connection = await run(dial)
             self._line = None if connection is None else Line(connection)
-        except DatabaseError as error:
+            self._is_ready = True
+        except Exception as error:  # whatever it is, the thread writes, and says what is wrong
             logger.warning("no writes by the event loop: %s", error)
         finally:
             self.opening = None
@@ -53,7 +55,7 @@ class Lane:
             self._line.abandon()
 
     def submit(self, job: Job) -> None:
-        if job.short and not self._dialled_at:
+        if job.short and not self._is_ready:
             self._open()
         self._gathered.append(job)
         if len(self._gathered) == 1:
@@ -71,7 +73,9 @@ class Lane:
 
     def _write(self, jobs: list[Job]) -> None:
         """From here not while the thread has earlier jobs: the order counts."""
-        if self._handed_over:
+        if self._line is not None and self._line.is_busy:
+            self._gathered = jobs  # with those that come until it is free
+        elif self._handed_over:
             self._hand_over(jobs)
         elif self._line is not None:
             self._ask(self._line, jobs)
@@ -85,33 +89,23 @@ class Lane:
         self._to_thread(jobs)
 
     def _ask(self, line: Line, jobs: list[Job]) -> None:
-        """PostgreSQL; while it is busy with a group, the next one gathers."""
-        if line.is_busy:
-            self._gathered = jobs
-            return
-        parts = _parts(jobs) if self._is_open(line) else {}
-        statements = [statement for way, members in parts.items() if (statement := way.statement(members)) is not None]
-        if statements and len(statements) == len(parts):
+        if not line.is_open:
+            self._line, self._is_ready = None, False
+            self._open()
+        parts = _parts(jobs) if line.is_open else {}
+        statements = _statements(parts)
+        if statements:
             line.send(statements, partial(self._answered, parts))
         else:
             self._hand_over(jobs)
 
-    def _is_open(self, line: Line) -> bool:
-        """One that was closed is dialled anew, beside the writes that the thread does meanwhile."""
-        if not line.is_open and self.opening is None and time.monotonic() - self._dialled_at >= _REDIAL_S:
-            self._open()
-        return line.is_open
-
     def _answered(self, parts: dict[Usual, list[Job]], outcome: Outcome) -> None:
         jobs = [job for members in parts.values() for job in members]
-        if outcome == "refused":
-            left = jobs
-        elif outcome == "lost":
-            left = [job for job in jobs if job.patient]
-            wake([failed(job, TurnError("store_unavailable")) for job in jobs if not job.patient])
-        else:
-            left = [job for (way, members), rows in zip(parts.items(), outcome, strict=True) for job in way.settle(members, rows)]
-            wake([job for job in jobs if job not in left])
+        try:
+            left = _left(parts, outcome)
+        except Exception as error:  # as in _gather
+            left, jobs = [], [failed(job, error) for job in jobs]
+        wake([job for job in jobs if job not in left])
         if left:
             self._hand_over(left)
         if self._gathered:
@@ -132,3 +126,25 @@ def _parts(jobs: Sequence[Job]) -> dict[Usual, list[Job]]:
             return {}
         parts.setdefault(way, []).append(job)
     return parts
+
+
+def _statements(parts: dict[Usual, list[Job]]) -> list[Statement]:
+    """Nothing when the members of a part are unusual together, or hold what cannot be said: the thread finds out which one it is."""
+    try:
+        found = [statement for way, members in parts.items() if (statement := way.statement(members)) is not None]
+    except Exception as error:
+        logger.info("a group of writes is left to the thread: %s", error)
+        return []
+    return found if len(found) == len(parts) else []
+
+
+def _left(parts: dict[Usual, list[Job]], outcome: Outcome) -> list[Job]:
+    """The jobs that the thread is to do: none of theirs was written, or, of those that outlive a restart of the database, nobody knows."""
+    jobs = [job for members in parts.values() for job in members]
+    if outcome == "refused":
+        return jobs
+    if outcome == "lost":
+        for job in jobs:
+            job.error = None if job.patient else TurnError("store_unavailable")
+        return [job for job in jobs if job.patient]
+    return [job for (way, members), rows in zip(parts.items(), outcome, strict=True) for job in way.settle(members, rows)]

@@ -15,12 +15,15 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
+from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import NoScriptError
 
 from chat import claims, redis
 from chat.claims import LEASE_S, MAX_WAITING_TURNS, UNCHANGED, Claim, Entered, Entry, Interrupts, NewHistory, Waiting
 from chat.errors import TurnError
 from chat.gates import RateState
 from chat.redisclient import Argument, Script
+from chat.redisline import TIMEOUT_S
 from chat.transcripts import RECORD_BYTES, Cache, Transcript, cache
 from chat.turnbell import TurnBell
 
@@ -61,6 +64,7 @@ class RedisLeases:
         self._held: dict[UUID, Held] = {}
         self._bell = TurnBell()
         self._leaving: set[asyncio.Task[None]] = set()
+        self._asked: set[asyncio.Future[Any]] = set()
 
     def try_enter(self, claim: Claim) -> None:
         """Never at once: await enter()."""
@@ -188,7 +192,7 @@ class RedisLeases:
             await self._depart(held, 0, again=again)
 
     async def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
-        """Asks the store and does not wait for it: who enters after the caller went on, in any process, is asked for later, and enters.
+        """Asks the store and does not wait for its answer: whoever's question arrives later finds the lease free, all of this process do.
 
         Never fails: what Redis does not hear of lapses by itself (RUN-34).
         """
@@ -200,11 +204,17 @@ class RedisLeases:
         if answer is None:
             await self._part(held, parting)
         else:
+            self._asked.add(answer)
             answer.add_done_callback(partial(self._heard, held, parting))
 
     def _heard(self, held: Held, parting: Parting, answer: "asyncio.Future[Any]") -> None:
-        if not answer.cancelled() and isinstance(answer.result(), Exception):
+        """Says it again where it was not done, unless the run has entered anew meanwhile, after a pause."""
+        self._asked.discard(answer)
+        error = None if answer.cancelled() else answer.result()
+        if isinstance(error, NoScriptError | LostConnection) and held.claim.execution_id not in self._held:
             self._later(self._part(held, parting))
+        elif isinstance(error, Exception):
+            logger.warning("the lease of run %s is left to lapse: %s", held.claim.execution_id, error)
 
     async def _leave(self, execution_id: UUID, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
         held = self._held.pop(execution_id, None)
@@ -263,6 +273,9 @@ class RedisLeases:
 
     async def close(self) -> None:
         """Waits for the claims that are being given up, and stops listening."""
+        if self._asked:
+            await asyncio.wait(self._asked, timeout=TIMEOUT_S)
+            await asyncio.sleep(0)  # for _heard
         await asyncio.gather(*self._leaving)
         await self._bell.close()
 

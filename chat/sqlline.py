@@ -56,15 +56,13 @@ class Line:
 
     def send(self, statements: Sequence[Statement], done: Done) -> None:
         """All of them in one transaction. `done` is called once, perhaps at once."""
-        from psycopg import Error
-
         self._done = done
         try:
             for text, values in ((BEGIN, ()), *statements, (COMMIT, ())):
                 self._queue(text, values)
             self._pg.pipeline_sync()
             self._flush()
-        except Error as error:
+        except Exception as error:  # half an exchange is behind it
             self._lose(error)
 
     def _queue(self, text: bytes, values: Sequence[Value]) -> None:

@@ -36,11 +36,13 @@ async def whole(call: Call, turn: Turn) -> list[Numbered]:
     call.client.watch(follower.wake)
     events: list[Numbered] = []
     try:
-        while (batch := await follower.next()) is not None:
+        batch: Batch | None = []
+        while batch is not None:
             events.extend(batch)
-            if call.client.gone:
+            if call.client.gone:  # perhaps before anybody waited to be woken
                 turn.leave()
                 raise SwitchboardError("client_left")
+            batch = await follower.next()
     finally:
         follower.close()
     turn.check(events)

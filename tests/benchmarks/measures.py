@@ -93,7 +93,7 @@ def open_1000(bench: Bench) -> None:
 
 
 def open_5000(bench: Bench) -> None:
-    """In a process that answered little before: what it keeps of earlier turns (event logs, histories) is bounded by settings of its own."""
+    """In a process that answered little before: what it keeps of earlier turns (logs, histories) is bounded by settings of its own."""
     bench.site.restart()
     workload.turns(bench.ours, "burst", 120, stream=True)
     ours = _open(bench, 5000, 1000, ramp_s=25)

@@ -244,6 +244,7 @@ async def test_an_end_counts_once(site: Site) -> None:
     late = replace(finish, status="failed", assistant_id=uuid7())
     assert await end(finish) == [True]
     assert await end(late) == [False]
+    assert await end(finish) == [True]  # said again, since the answer to the first was lost
     assert await store.run(lambda: [Message.objects.count(), ChatSession.objects.get().version]) == [2, 1]
 
 
@@ -253,6 +254,22 @@ async def test_one_that_somebody_else_ended_leaves_the_others_theirs(site: Site)
     await store.run(Execution.objects.filter(id=values[1].execution_id).update, status="cancelled")
     assert await end(*[ended(value, each) for value, each in zip(values, began, strict=True)]) == [True, False, True]
     assert await store.run(Message.objects.filter(role="assistant").count) == 2
+
+
+async def test_of_several_ends_said_again_those_that_were_stored_are_not_stored_twice(site: Site) -> None:
+    values = [site.turn(await site.conversation()) for _ in range(3)]
+    ends = [ended(value, each, said="") for value, each in zip(values, await begin(*values), strict=True)]
+    assert await end(ends[0]) == [True]
+    assert await end(*ends) == [True] * 3
+    assert await store.run(lambda: list(ChatSession.objects.values_list("version", "message_count"))) == [(1, 1)] * 3
+
+
+async def test_what_no_database_takes_fails_alone(site: Site) -> None:
+    values = [site.turn(await site.conversation()) for _ in range(3)]
+    ends = [ended(value, each) for value, each in zip(values, await begin(*values), strict=True)]
+    ends[1] = replace(ends[1], text="half a character: \ud83d")
+    found = await asyncio.gather(*[end(each) for each in ends], return_exceptions=True)
+    assert [each == [True] for each in found] == [True, False, True]
 
 
 async def test_two_ends_of_one_conversation_are_both_counted(site: Site) -> None:
