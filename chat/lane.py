@@ -62,6 +62,8 @@ class Lane:
             job.future.get_loop().call_soon(self._gather, 0 if self._line is not None else _ROUNDS)
 
     def _gather(self, rounds: int) -> None:
+        if not self._gathered:
+            return  # they went on another occasion
         if rounds and len(self._gathered) < _ENOUGH:
             self._gathered[0].future.get_loop().call_soon(self._gather, rounds - 1)
             return
@@ -73,8 +75,8 @@ class Lane:
 
     def _write(self, jobs: list[Job]) -> None:
         """From here not while the thread has earlier jobs: the order counts."""
-        if self._line is not None and self._line.is_busy:
-            self._gathered = jobs  # with those that come until it is free
+        if self._line is not None and (self._line.is_busy or (self._line.is_open and self._handed_over)):
+            self._gathered = jobs  # with those that come until they may go
         elif self._handed_over:
             self._hand_over(jobs)
         elif self._line is not None:
@@ -108,13 +110,14 @@ class Lane:
         wake([job for job in jobs if job not in left])
         if left:
             self._hand_over(left)
-        if self._gathered:
-            self._gather(0)
+        self._gather(0)
 
     def settled(self, jobs: Sequence[Job]) -> None:
         """The thread is done with these."""
         self._handed_over -= len(jobs)
         wake(jobs)
+        if self._line is not None and not self._handed_over:
+            self._gather(0)
 
 
 def _parts(jobs: Sequence[Job]) -> dict[Usual, list[Job]]:

@@ -99,6 +99,10 @@ def broker_options(url: str) -> dict[str, object]:
     return {"global_keyprefix": "sb:celery:", "socket_connect_timeout": 2.0} if url.startswith("redis") else {}
 
 
+_NOTICED = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""A database whose machine vanished without a word is noticed within a minute (libpq's names; the last one in ms)."""
+
+
 def database(url: str, data_dir: Path) -> dict[str, object]:
     """Django's DATABASES entry of `postgres://…` or `sqlite:///path`; empty: DATA_DIR/switchboard.sqlite3."""
     parts = urlsplit(url or f"sqlite:///{data_dir / 'switchboard.sqlite3'}")
@@ -124,6 +128,6 @@ def database(url: str, data_dir: Path) -> dict[str, object]:
             "PORT": str(parts.port or ""),
             "CONN_MAX_AGE": None,
             "CONN_HEALTH_CHECKS": True,
-            "OPTIONS": {**options},
+            "OPTIONS": {**_NOTICED, **options},
         }
     raise ImproperlyConfigured(f"DATABASE_URL must begin with postgres:// or sqlite://, got {parts.scheme}://")

@@ -165,6 +165,7 @@ async def test_the_order_is_kept_while_the_thread_has_earlier_ones() -> None:
 async def test_the_thread_gets_two_groups_whenever_the_log_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """It folds the log into the file, and begins it anew."""
     monkeypatch.setattr(inplace, "_WRITES", 5)
+    store.lanes[asyncio.get_running_loop()]._in_place._written = 0
     here = [await write(f"{number}") for number in range(12)]
     assert here == [HERE, HERE, HERE, HERE, False, False] * 2
 

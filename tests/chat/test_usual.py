@@ -301,6 +301,16 @@ async def test_what_is_unusual_waits_for_what_came_before(site: Site) -> None:
     assert await store.run(Execution.objects.filter(lease_until__isnull=False).count) == 1
 
 
+async def test_what_is_usual_waits_for_the_thread_and_goes_the_short_way(site: Site) -> None:
+    value = site.turn(await site.conversation())
+    renewed = store.write(records.renew, [])
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert (await begin(value))[0].admitted
+    await renewed
+    assert site.ways() == POSTGRES
+
+
 def backend(line: Line) -> int:
     return int(line._pg.backend_pid)
 
