@@ -7,23 +7,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.conf import settings
-from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import NoScriptError
 
 from chat import claims, redis
 from chat.claims import LEASE_S, MAX_WAITING_TURNS, UNCHANGED, Claim, Entered, Entry, Interrupts, NewHistory, Waiting
 from chat.errors import TurnError
 from chat.gates import RateState
 from chat.redisclient import Argument, Script
-from chat.redisline import TIMEOUT_S
 from chat.transcripts import RECORD_BYTES, Cache, Transcript, cache
 from chat.turnbell import TurnBell
 
@@ -36,7 +31,6 @@ _BATCH = 250
 
 _enter, _exit, _renew = Script("enter"), Script("exit"), Script("renew")
 Unreachable = redis.failures()
-Parting = tuple[list[str], list[Argument]]
 
 
 @dataclass(slots=True)
@@ -64,7 +58,6 @@ class RedisLeases:
         self._held: dict[UUID, Held] = {}
         self._bell = TurnBell()
         self._leaving: set[asyncio.Task[None]] = set()
-        self._asked: set[asyncio.Future[Any]] = set()
 
     def try_enter(self, claim: Claim) -> None:
         """Never at once: await enter()."""
@@ -175,12 +168,9 @@ class RedisLeases:
     def _give_up(self, execution_id: UUID) -> None:
         """After a cancelled request, which may still be under way: leaves a little later, without making the canceller wait."""
         if execution_id in self._held:
-            self._later(self._leave_later(self._held.pop(execution_id)))
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+            task = asyncio.get_running_loop().create_task(self._leave_later(self._held.pop(execution_id)))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     async def _leave_later(self, held: Held) -> None:
         await asyncio.sleep(0.05)
@@ -192,29 +182,8 @@ class RedisLeases:
             await self._depart(held, 0, again=again)
 
     async def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
-        """Asks the store and does not wait for its answer: whoever's question arrives later finds the lease free, all of this process do.
-
-        Never fails: what Redis does not hear of lapses by itself (RUN-34).
-        """
-        held = self._held.pop(execution_id, None)
-        if held is None:
-            return
-        parting = self._parting(held, real_tokens, transcript)
-        answer = _exit.ask(*parting)
-        if answer is None:
-            await self._part(held, parting)
-        else:
-            self._asked.add(answer)
-            answer.add_done_callback(partial(self._heard, held, parting))
-
-    def _heard(self, held: Held, parting: Parting, answer: "asyncio.Future[Any]") -> None:
-        """Says it again where it was not done, unless the run has entered anew meanwhile, after a pause."""
-        self._asked.discard(answer)
-        error = None if answer.cancelled() else answer.result()
-        if isinstance(error, NoScriptError | LostConnection) and held.claim.execution_id not in self._held:
-            self._later(self._part(held, parting))
-        elif isinstance(error, Exception):
-            logger.warning("the lease of run %s is left to lapse: %s", held.claim.execution_id, error)
+        """One round trip. Never fails: what Redis does not hear of lapses by itself (RUN-34)."""
+        await self._leave(execution_id, real_tokens, transcript)
 
     async def _leave(self, execution_id: UUID, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
         held = self._held.pop(execution_id, None)
@@ -222,10 +191,6 @@ class RedisLeases:
             await self._depart(held, real_tokens, transcript)
 
     async def _depart(self, held: Held, real_tokens: int, transcript: NewHistory = UNCHANGED, *, again: bool = False) -> None:
-        await self._part(held, self._parting(held, real_tokens, transcript, again=again))
-
-    def _parting(self, held: Held, real_tokens: int, transcript: NewHistory = UNCHANGED, *, again: bool = False) -> Parting:
-        """Keys and arguments of the script."""
         claim = held.claim
         if claim.session_id is not None:
             claims.keep(self._transcripts, claim.session_id, transcript)
@@ -233,13 +198,10 @@ class RedisLeases:
         keys = _keys(claim)
         keys[0] = f"{keys[0]}:{held.window}"
         history = _history_arguments(transcript, held.stored_version)
-        return keys, [str(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL, -int(again)]
-
-    async def _part(self, held: Held, parting: Parting) -> None:
         try:
-            await _exit.run(*parting)
+            await _exit.run(keys, [str(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL, -int(again)])
         except Unreachable as error:
-            logger.warning("the lease of run %s is left to lapse: %s", held.claim.execution_id, error)
+            logger.warning("the lease of run %s is left to lapse: %s", claim.execution_id, error)
 
     async def renew(self) -> list[UUID]:
         """Renews the leases of this process; returns the executions whose lock another one has taken: they should stop."""
@@ -273,9 +235,6 @@ class RedisLeases:
 
     async def close(self) -> None:
         """Waits for the claims that are being given up, and stops listening."""
-        if self._asked:
-            await asyncio.wait(self._asked, timeout=TIMEOUT_S)
-            await asyncio.sleep(0)  # for _heard
         await asyncio.gather(*self._leaving)
         await self._bell.close()
 

@@ -64,10 +64,6 @@ class Calls:
             line = await self._dialled()
         return [await answer for answer in [line.ask(command) for command in commands]]
 
-    def ask(self, command: Command) -> "asyncio.Future[Any] | None":
-        """Asks at once, before whatever the caller does next; becomes the answer, or an exception as a value. None: no line is open."""
-        return self.line.ask(command) if self.line is not None and self.line.is_open else None
-
     async def _dialled(self) -> Line:
         """Whoever needs the line meanwhile waits for the same one."""
         if self.dialling is None or self.dialling.done():
@@ -123,10 +119,6 @@ class Script:
     @cached_property
     def _digest(self) -> str:
         return sha1(self._text.encode(), usedforsecurity=False).hexdigest()
-
-    def ask(self, keys: Sequence[str], arguments: Sequence[Argument]) -> "asyncio.Future[Any] | None":
-        """Like Calls.ask: whoever asks the store because of what is done next is answered after this."""
-        return here().ask(["EVALSHA", self._digest, len(keys), *keys, *arguments])
 
     async def run(self, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """One round trip; two when the store does not know the script (after its restart). Raises RedisError or OSError."""

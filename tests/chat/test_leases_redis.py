@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as LostConnection
 
 from chat import leases_redis, redis
 from chat.claims import Entered, Waiting
 from chat.errors import TurnError
 from chat.leases_redis import RedisLeases
 from chat.transcripts import Cache, Transcript, build
-from tests.chat.leasing import SESSION, claim, leave, owner_of, rate, settled, still_waits
+from tests.chat.leasing import SESSION, claim, leave, owner_of, rate, still_waits
 from tests.chat.test_transcripts import sent, talk
 from tests.conftest import real
 from tests.support import services
@@ -99,32 +98,6 @@ async def test_a_late_end_takes_nothing_from_the_new_owner() -> None:
     assert await owner_of(awake) == owner.execution_id
     await leave(awake, owner)
     assert (await new().enter(claim())).history is None
-
-
-@pytest.mark.usefixtures("store")
-async def test_who_asks_after_an_exit_enters_though_nobody_waited_for_the_answer_r8_3() -> None:
-    first, second = new(), new()
-    for _ in range(20):
-        held = await entered(first, policy="reject")
-        await leave(first, held)
-        first, second = second, first
-
-
-@pytest.mark.usefixtures("store")
-async def test_an_exit_whose_connection_breaks_is_said_again_r8_3(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> "asyncio.Future[Any]":
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        answer.set_result(LostConnection("the connection is closed"))
-        return answer
-
-    first = new()
-    held = await entered(first)
-    with monkeypatch.context() as patch:
-        patch.setattr(leases_redis.Script, "ask", broken)
-        await leave(first, held)
-        await settled()
-    await first.close()
-    assert await owner_of(new()) is None
 
 
 class Late:
