@@ -22,7 +22,7 @@ ENDED = (
 
 
 class MixedError(Exception):
-    """Members of a group need different things."""
+    """A member of the group had ended before; each is to be tried alone, which tells what to write of it."""
 
 
 def finish(jobs: Sequence[Job]) -> None:
@@ -40,13 +40,11 @@ def finish(jobs: Sequence[Job]) -> None:
     ended = sql.update(
         Execution, END, f"id = %s AND attempt_number = %s AND {OPEN}", END_COLUMNS, [end_row(value) for value in stored]
     ).count
-    if 0 < ended < len(stored):
-        raise MixedError("some had ended before: each is tried alone")
     if ended != len(stored):
-        lost = _not_ended_by_us(stored)
-        for job in jobs:
-            job.result = job.value.begin.execution_id not in lost
-        values = [value for value in values if value not in stored]  # what is ours was written whole, by an attempt whose answer was lost
+        if len(jobs) > 1:
+            raise MixedError
+        jobs[0].result = _is_ours(values[0])
+        return  # written whole by an attempt whose answer was lost, or nothing of it
     _finish_conversations([value for value in values if value.begin.request.session])
     calls = [_client_call_row(value, call_id, messages) for value in values for call_id, messages in value.client_calls]
     sql.insert(Approval, _APPROVAL, [_approval_row(value, approval) for value in values for approval in value.approvals])
@@ -71,13 +69,11 @@ def end_row(value: Finish) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _not_ended_by_us(values: Sequence[Finish]) -> set[UUID]:
-    """Those that somebody else had ended, or taken up anew (AG-32): their row does not carry what we just wrote."""
-    ids = [value.begin.execution_id for value in values]
-    columns = ("id", "status", "last_seq", "error_code", "attempt_number")
-    rows = {row[0]: row for row in sql.select(Execution, columns, *sql.among("id", ids))}
-    ours = {value.begin.execution_id: (value.status, value.last_seq, value.error_code, value.begin.attempt) for value in values}
-    return {id_ for id_ in ids if id_ not in rows or rows[id_][1:] != ours[id_]}
+def _is_ours(value: Finish) -> bool:
+    """Whether the row carries this very end; not when somebody else had ended the run, or taken it up anew (AG-32)."""
+    columns = ("status", "last_seq", "error_code", "attempt_number")
+    rows = sql.select(Execution, columns, "id = %s", sql.adapted_ids([value.begin.execution_id]))
+    return rows == [(value.status, value.last_seq, value.error_code, value.begin.attempt)]
 
 
 def _finish_conversations(values: Sequence[Finish]) -> None:

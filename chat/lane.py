@@ -135,7 +135,7 @@ def _statements(parts: dict[Usual, list[Job]]) -> list[Statement]:
     """Nothing when the members of a part are unusual together, or hold what cannot be said: the thread finds out which one it is."""
     try:
         found = [statement for way, members in parts.items() if (statement := way.statement(members)) is not None]
-    except Exception as error:
+    except Exception as error:  # what cannot be encoded: the thread meets it again, alone, and tells whoever waits
         logger.info("a group of writes is left to the thread: %s", error)
         return []
     return found if len(found) == len(parts) else []

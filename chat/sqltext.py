@@ -101,9 +101,8 @@ class Record:
 
     @property
     def table(self) -> str:
-        return (
-            f"json_to_recordset($1) AS new ({', '.join(f'{key} {kind}' for key, kind in zip(_keys(self.width), self._types, strict=True))})"
-        )
+        typed = [f"{key} {kind}" for key, kind in zip(_keys(self.width), self._types, strict=True)]
+        return f"json_to_recordset($1) AS new ({', '.join(typed)})"
 
 
 def text_of(value: Any) -> bytes | None:

@@ -123,7 +123,7 @@ async def _begin_queued(turn: Turn, entry: Entry) -> None:
     """A turn that has to wait is stored at once as queued when somebody could look for it (R0.6)."""
     turn.begin.queued = True
     turn.queue_position = getattr(entry, "position", 1)
-    await _admit(turn, await store.write(records.begin, turn.begin, short=turn.begin.short, usual=usual.begin))
+    await _admit(turn, await store.write(records.begin, turn.begin, short=turn.begin.short))
     turn.stored = turn.begin.store_execution
     ring(turn)
     launch(turn, after_waiting)

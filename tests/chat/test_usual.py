@@ -18,7 +18,7 @@ from agents.specs import AgentSpec
 from chat import endrecords, lane, records, sqlline, store, usual
 from chat.errors import TurnError
 from chat.events import Usage
-from chat.models import ChatSession, Execution, Message
+from chat.models import ChatSession, ClientCall, Execution, Message
 from chat.requests import SessionRef, TurnRequest
 from chat.sqlline import Line
 from chat.turn import begin_values
@@ -264,6 +264,17 @@ async def test_of_several_ends_said_again_those_that_were_stored_are_not_stored_
     assert await store.run(lambda: list(ChatSession.objects.values_list("version", "message_count"))) == [(1, 1)] * 3
 
 
+async def test_a_late_row_keeps_its_calls_beside_one_that_somebody_else_ended(site: Site) -> None:
+    ours, other = site.turn(None), site.turn(None)
+    began = (await begin(ours, other))[0]
+    await store.write(records.begin_late, [other])
+    await store.run(Execution.objects.filter(id=other.execution_id).update, status="cancelled")
+    calls = [("call_1", [{"role": "assistant"}])]
+    ends = [ended(ours, began, stored=False, client_calls=calls), ended(other, began, stored=False)]
+    assert await end(*ends) == [True, False]
+    assert await store.run(lambda: list(ClientCall.objects.values_list("call_id", flat=True))) == ["call_1"]
+
+
 async def test_what_no_database_takes_fails_alone(site: Site) -> None:
     values = [site.turn(await site.conversation()) for _ in range(3)]
     ends = [ended(value, each) for value, each in zip(values, await begin(*values), strict=True)]
@@ -335,39 +346,40 @@ async def test_a_connection_that_ended_is_replaced(site: Site, monkeypatch: pyte
     assert site.ways() == POSTGRES
 
 
-async def test_of_a_connection_lost_under_way_who_begins_is_refused_and_who_ends_is_written(site: Site) -> None:
-    if site.line is None:
-        return
-    value, other = site.turn(await site.conversation()), site.turn(await site.conversation())
-    began = (await begin(value))[0]
-    locked, free = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+if POSTGRES:  # SQLite has no connection that could be lost
 
-    def hold() -> None:
-        """Another transaction has the run's row."""
-        holder = connections.create_connection("default")
-        with holder.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute("SELECT 1 FROM chat_execution WHERE id = %s FOR UPDATE", [value.execution_id])
-            loop.call_soon_threadsafe(locked.set)
-            asyncio.run_coroutine_threadsafe(free.wait(), loop).result(10)
-            cursor.execute("ROLLBACK")
-        holder.close()
+    async def test_of_a_connection_lost_under_way_who_begins_is_refused_and_who_ends_is_written(site: Site) -> None:
+        assert site.line is not None
+        value, other = site.turn(await site.conversation()), site.turn(await site.conversation())
+        began = (await begin(value))[0]
+        locked, free = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
 
-    holding = loop.run_in_executor(None, hold)
-    await locked.wait()
-    ending, beginning = asyncio.ensure_future(end(ended(value, began))), asyncio.ensure_future(begin(other))
-    await asyncio.sleep(0.2)
-    assert site.line.is_busy
-    assert [ending.done(), beginning.done()] == [False, False]
-    await store.run(terminate, backend(site.line))
-    free.set()
-    await holding
-    with pytest.raises(TurnError) as refused:
-        await beginning
-    assert refused.value.code == "store_unavailable"
-    assert await ending == [True]
-    assert await store.run(lambda: Execution.objects.get(id=value.execution_id).status) == "success"
+        def hold() -> None:
+            """Another transaction has the run's row."""
+            holder = connections.create_connection("default")
+            with holder.cursor() as cursor:
+                cursor.execute("BEGIN")
+                cursor.execute("SELECT 1 FROM chat_execution WHERE id = %s FOR UPDATE", [value.execution_id])
+                loop.call_soon_threadsafe(locked.set)
+                asyncio.run_coroutine_threadsafe(free.wait(), loop).result(10)
+                cursor.execute("ROLLBACK")
+            holder.close()
+
+        holding = loop.run_in_executor(None, hold)
+        await locked.wait()
+        ending, beginning = asyncio.ensure_future(end(ended(value, began))), asyncio.ensure_future(begin(other))
+        await asyncio.sleep(0.2)
+        assert site.line.is_busy
+        assert [ending.done(), beginning.done()] == [False, False]
+        await store.run(terminate, backend(site.line))
+        free.set()
+        await holding
+        with pytest.raises(TurnError) as refused:
+            await beginning
+        assert refused.value.code == "store_unavailable"
+        assert await ending == [True]
+        assert await store.run(lambda: Execution.objects.get(id=value.execution_id).status) == "success"
 
 
 async def test_large_groups_go_out_in_pieces(site: Site) -> None:
