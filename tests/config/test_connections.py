@@ -10,6 +10,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from config.asgi import application
+from config.transport import WHOLE
 from config.uvicornserver import PatientProtocol
 
 
@@ -31,6 +32,9 @@ class Transport(asyncio.Transport):
 
     def is_closing(self):
         return self.closed
+
+    def get_write_buffer_size(self):
+        return 0
 
     def pause_reading(self):
         pass
@@ -63,6 +67,10 @@ def body(data, more=False):
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
+def whole(data, *headers):
+    return {"type": WHOLE, "status": 200, "headers": headers, "body": data}
+
+
 SIZED = (b"content-length", b"5")
 CHUNKED = b"transfer-encoding: chunked\r\n"
 
@@ -79,6 +87,7 @@ CHUNKED = b"transfer-encoding: chunked\r\n"
         ("GET", [start(), body(b"a", True), body(b"")], [CHUNKED + b"\r\n1\r\na\r\n", b"0\r\n\r\n"]),
         ("GET", [start(204), body(b"")], [b"\r\n\r\n"]),
         ("HEAD", [start(200, SIZED), body(b"")], [b"content-length: 5\r\n\r\n"]),
+        ("GET", [whole(b"whole", SIZED)], [b"content-length: 5\r\n\r\nwhole"]),
     ],
 )
 async def test_the_head_goes_out_with_the_first_of_the_body(method, messages, pieces):
@@ -90,6 +99,24 @@ async def test_the_head_goes_out_with_the_first_of_the_body(method, messages, pi
     assert len([piece for piece in written if piece]) == len(pieces)
     assert all(data.endswith(piece) for data, piece in zip(written, pieces, strict=False))
     assert written[0].startswith(b"HTTP/1.1 ")
+
+
+async def test_the_application_is_told_that_a_server_takes_whole_answers_and_a_slow_reader_gets_his_later():
+    told = []
+
+    async def answer(scope, receive, send):
+        told.append(scope[WHOLE])
+        await send(whole(b"whole", SIZED))
+
+    connection = connected(answer)
+    connection.pause_writing()
+    connection.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert (told, connection.transport.written) == ([True], [])
+    connection.resume_writing()
+    await asyncio.gather(*connection.tasks)
+    assert b"".join(connection.transport.written).endswith(b"content-length: 5\r\n\r\nwhole")
 
 
 async def test_a_head_whose_body_takes_time_goes_out_alone():
@@ -111,10 +138,11 @@ async def test_a_head_whose_body_takes_time_goes_out_alone():
     assert connection.transport.written[1:] == [b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n"]
 
 
-async def test_a_connection_that_ends_with_its_answer_ends_behind_it():
+@pytest.mark.parametrize("messages", [[start(200, SIZED), body(b"whole")], [whole(b"whole", SIZED)]], ids=["in parts", "whole"])
+async def test_a_connection_that_ends_with_its_answer_ends_behind_it(messages):
     async def answer(scope, receive, send):
-        await send(start(200, SIZED))
-        await send(body(b"whole"))
+        for message in messages:
+            await send(message)
 
     (written,) = await asked(answer, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", closed=True)
     assert written.endswith(b"connection: close\r\n\r\nwhole")

@@ -58,3 +58,8 @@ def test_a_refusal_does_not_repeat_a_password(monkeypatch):
     with pytest.raises(ImproperlyConfigured) as refused:
         env.url("BAD", "redis")
     assert "hunter22" not in str(refused.value)
+
+
+def test_a_database_that_vanished_is_noticed_unless_the_operator_says_when(tmp_path):
+    options = env.database("postgres://owner@db.example.com/site?tcp_user_timeout=20000&sslmode=require", tmp_path)["OPTIONS"]
+    assert (options["keepalives_idle"], options["tcp_user_timeout"], options["sslmode"]) == (30, "20000", "require")
