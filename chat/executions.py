@@ -39,7 +39,8 @@ async def execution_for(principal: Principal, text: str, agent_id: UUID | None =
     and for a run of another agent than `agent_id`, where the path named one.
     """
     execution_id = uuid_for(text, "execution_not_found")
-    row = await run(_stored, execution_id) or begun(turns.find(execution_id))
+    running = turns.find(execution_id)  # before the row: a run that ends meanwhile is one or the other
+    row = await run(_stored, execution_id) or begun(running)
     if row is None or agent_id not in (None, row.agent_id) or not (is_own(principal, row) or await manages(principal, row)):
         raise SwitchboardError("execution_not_found")
     return row
