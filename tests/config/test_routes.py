@@ -5,6 +5,7 @@ import pytest
 from config.handler import envelope_for, is_page
 from tests.support.clients import http
 from tests.support.server import Server
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("path", ["/", "/admin", "/admin/x", "/docs", "/docs/", "/static/a.css", "/favicon.ico"])
@@ -45,4 +46,4 @@ def test_a_page_that_is_not_there_is_a_page(any_server: Server) -> None:
     )
     assert "There is nothing here" in answer.text
     assert (icon.status_code, icon.headers["content-type"]) == (200, "image/svg+xml")
-    assert '"request_id":"page-404"' in any_server.log
+    until(lambda: '"request_id":"page-404"' in any_server.log)
