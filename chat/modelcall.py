@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from agents import directory
@@ -57,8 +56,9 @@ class Listener:
         self._pieces: list[str] = []
         self._stream: Stream = directory.current().scrubber.stream()
 
-    def take(self, deltas: Sequence[base.Delta]) -> None:
-        """The deltas of one network read."""
+    def take(self, model: ModelSpec, deltas: Sequence[base.Delta]) -> None:
+        """The deltas of one network read, by `model`."""
+        self.answer.model = model
         for delta in deltas:
             kind = _DELTAS.get(type(delta))
             if kind is not None:
@@ -112,15 +112,11 @@ class Listener:
 
 async def ask(models: Sequence[ModelSpec], request_for: Callable[[ModelSpec], base.ModelRequest], listener: Listener) -> Answer:
     """Streams one model call into `listener`. Raises ProviderError; closing the task closes the upstream connection."""
-    answer = listener.answer
     try:
-        async with aclosing(chain.stream(models, request_for)) as reads:
-            async for model, deltas in reads:
-                answer.model = model
-                listener.take(deltas)
+        await chain.ask(models, request_for, listener.take)
     finally:
         listener.close()
-    return answer
+    return listener.answer
 
 
 def _usage(usage: base.Usage) -> Usage:

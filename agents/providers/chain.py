@@ -7,7 +7,7 @@ Costs nothing while all goes well: waits are computed only when something failed
 import logging
 from asyncio import sleep
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from itertools import count
 
@@ -23,12 +23,12 @@ MAX_PROVIDERS = 256
 log = logging.getLogger(__name__)
 
 
-async def stream(
-    models: Sequence[ModelSpec], request_for: Callable[[ModelSpec], ModelRequest]
-) -> AsyncGenerator[tuple[ModelSpec, Sequence[Delta]]]:
-    """Yields (model that answers, its deltas). Raises the last model's ProviderError when none of them answered.
+async def ask(
+    models: Sequence[ModelSpec], request_for: Callable[[ModelSpec], ModelRequest], take: Callable[[ModelSpec, Sequence[Delta]], None]
+) -> None:
+    """Gives `take` the model that answers and its deltas. Raises the last model's ProviderError when none of them answered.
 
-    What was filtered is not shown to another provider; everything else may be tried elsewhere.
+    What was filtered is not shown to another provider; everything else may be tried elsewhere. Cancelling closes the upstream connection.
     """
     for model, fallback in zip(models, (*models[1:], None), strict=True):
         for attempt in count(1):
@@ -40,7 +40,7 @@ async def stream(
                         if not begun:
                             begun = True
                             circuits.answered(model.provider)
-                        yield model, deltas
+                        take(model, deltas)
                 return
             except ProviderError as error:
                 if begun:

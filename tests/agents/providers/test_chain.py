@@ -1,7 +1,7 @@
 """Retries and fallbacks: before the first delta only."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -34,9 +34,12 @@ def model(script: str, name: str = "demo", **fields: Any) -> ModelSpec:
 async def run(*models: ModelSpec) -> tuple[str, str]:
     """(name of the model that answered, its text)."""
     answered, text = "", ""
-    async with aclosing(chain.stream(models, _request)) as reads:
-        async for spec, deltas in reads:
-            answered, text = spec.name, text + _text(deltas)
+
+    def take(spec: ModelSpec, deltas: Sequence[Delta]) -> None:
+        nonlocal answered, text
+        answered, text = spec.name, text + _text(deltas)
+
+    await chain.ask(models, _request, take)
     return answered, text
 
 
@@ -100,27 +103,28 @@ async def test_retry_after_is_honoured_up_to_a_limit(waits: list[float]) -> None
 
 @pytest.mark.parametrize("kind", ["overloaded", "auth"])
 async def test_after_the_first_delta_errors_propagate(kind: str, waits: list[float]) -> None:
-    async with aclosing(chain.stream((model(f"text Half\nerror {kind}"), GOOD), _request)) as reads:
-        assert _text((await anext(reads))[1]) == "Half"
-        with pytest.raises(ProviderError) as raised:
-            await anext(reads)
-    assert (raised.value.kind, waits) == (kind, [])
+    said: list[str] = []
+    with pytest.raises(ProviderError) as raised:
+        await chain.ask((model(f"text Half\nerror {kind}"), GOOD), _request, lambda _, deltas: said.append(_text(deltas)))
+    assert (raised.value.kind, said, waits) == (kind, ["Half"], [])
 
 
 async def test_a_server_that_recovers_is_asked_until_it_answers(fake: Fake, waits: list[float]) -> None:
     script = orjson.dumps({"status": 503, "fail_first": 2, "key": "recovers", "text": "Back again"}).decode()
     spec = ModelSpec(provider=fake.spec(), name="fake")
     request = ModelRequest(model=spec, messages=orjson.dumps([{"role": "user", "content": script}]))
-    async with aclosing(chain.stream((spec,), lambda _: request)) as reads:
-        text = "".join([_text(deltas) async for _, deltas in reads])
-    assert (text, len(waits), fake.seen.stats["requests"]) == ("Back again", 2, 3)
+    said: list[str] = []
+    await chain.ask((spec,), lambda _: request, lambda _, deltas: said.append(_text(deltas)))
+    assert ("".join(said), len(waits), fake.seen.stats["requests"]) == ("Back again", 2, 3)
 
 
-async def test_closing_the_chain_closes_the_upstream_connection(fake: Fake) -> None:
+async def test_cancelling_the_chain_closes_the_upstream_connection(fake: Fake) -> None:
     """R6.1"""
-    spec = ModelSpec(provider=fake.spec(), name="endless=1")
-    async with aclosing(chain.stream((spec,), _request)) as reads:
-        await anext(reads)
+    spec, began = ModelSpec(provider=fake.spec(), name="endless=1"), asyncio.Event()
+    asking = asyncio.create_task(chain.ask((spec,), _request, lambda *_: began.set()))
+    await began.wait()
+    asking.cancel()
+    await asyncio.wait([asking])
     async with asyncio.timeout(30):
         while not fake.seen.stats["disconnects"]:  # noqa: ASYNC110  the server is not ours to signal
             await asyncio.sleep(0.005)
