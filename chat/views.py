@@ -3,21 +3,22 @@
 Django's and DRF's per-request machinery (sync middleware, negotiation, parsers) is not run here: design.md §4 says what it costs.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
 import orjson
-from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, ResponseHeaders
+from django.utils.functional import cached_property
 from rest_framework.views import APIView
 
 from agents import directory
 from agents.access import ANONYMOUS, Principal
 from agents.authentication import authenticate
 from agents.errors import SwitchboardError
+from agents.settings import settings
 from chat.client import DEPARTURE, Client, too_large
 from chat.errors import CatalogChanged
 from chat.jsonbody import parse_object
@@ -36,11 +37,26 @@ def native_envelope(error: SwitchboardError, request_id: str) -> dict[str, Any]:
     return {"detail": error.errors or error.message, "code": error.code, "request_id": request_id, **error.extra}
 
 
+class JsonAnswer(HttpResponse):
+    """A JSON response as config.handler writes it. Django's part of it (headers that CORS or a refusal adds) is made when it is used."""
+
+    def __init__(self, body: bytes, status: int, wire_headers: Mapping[str, str]) -> None:
+        self.status_code, self.wire_headers, self._container = status, wire_headers, [body]
+
+    @cached_property
+    def headers(self) -> ResponseHeaders:  # type: ignore[override]  # an attribute there
+        return ResponseHeaders({"Content-Type": _JSON})
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        return self.headers.items() if "headers" in vars(self) else _JSON_ALONE
+
+
+_JSON_ALONE = (("Content-Type", _JSON),)
+
+
 def respond(payload: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """A JSON response; config.handler adds `headers` as they are (Django would encode each of them and decode it again)."""
-    response = HttpResponse(orjson.dumps(payload), content_type=_JSON, status=status)
-    response.wire_headers = headers or {}  # type: ignore[attr-defined]  # read by config.handler
-    return response
+    return JsonAnswer(orjson.dumps(payload), status, headers or {})
 
 
 def refuse(error: SwitchboardError, request_id: str, envelope: Envelope = native_envelope) -> HttpResponse:
@@ -179,4 +195,4 @@ class WireView(APIView):
 
     def body_limit(self) -> int:
         """Bytes read at most; the agent's own limit is checked once it is known (R12.1a)."""
-        return max(settings.CHAT_MAX_REQUEST_SIZE, directory.current().max_body_bytes)
+        return max(int(settings.CHAT_MAX_REQUEST_SIZE), directory.current().max_body_bytes)

@@ -12,7 +12,6 @@ from importlib import import_module
 from io import BytesIO
 from typing import Any
 
-from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.request import split_domain_port, validate_host
 from django.http.response import BadHeaderError, HttpResponseBase
@@ -22,11 +21,12 @@ from django.utils.module_loading import import_string
 
 from agents.errors import SwitchboardError
 from agents.ids import new_request_id
+from agents.settings import settings
 from chat import housekeeping, metrics
 from chat.client import too_large
 from chat.peers import address_of, headers_of
 from chat.streaming import StreamAnswer
-from chat.views import Envelope, WireView, native_envelope, refuse
+from chat.views import Envelope, JsonAnswer, WireView, native_envelope, refuse
 from config import logs, transport
 from config.routes import ENVELOPES, PAGE_FOLDERS, PAGES, WIRE_ONLY, request_id_pattern
 
@@ -109,7 +109,7 @@ class Handler(ASGIHandler):
         if isinstance(response, StreamAnswer):
             await self._stream(request, response, send)
         else:
-            start, body = _start(response, request.request_id), b"".join(response)
+            start, body = _start(response, request.request_id), response.content  # type: ignore[attr-defined]  # HttpResponse
             if scope.get(transport.WHOLE) and request.method != "HEAD":
                 await send({**start, "type": transport.WHOLE, "body": body})
             else:
@@ -121,7 +121,10 @@ class Handler(ASGIHandler):
 
     async def _stream(self, request: WireRequest, response: StreamAnswer, send: Send) -> None:
         try:
-            await send(_start(response, request.request_id))
+            start = _start(response, request.request_id)
+            if request.scope.get(transport.WHOLE) and request.method != "HEAD" and not response.has_header("Content-Length"):
+                start["type"] = transport.HEAD
+            await send(start)
         except BaseException:
             response.close()
             raise
@@ -133,7 +136,6 @@ class Handler(ASGIHandler):
 
     async def _answer(self, request: WireRequest) -> HttpResponseBase:
         """Steps (2) to (4) of R0.5, then the view. The last broad `except`: nothing but our envelope ever leaves."""
-        envelope = envelope_for(request.path_info)
         try:
             _check_host(request.wire_headers.get("host", ""))
             _check_marked(request.scope)
@@ -143,10 +145,10 @@ class Handler(ASGIHandler):
             request.resolver_match = match
             response: HttpResponseBase = await _view_of(match)(request, *match.args, **match.kwargs)
         except SwitchboardError as error:
-            return refuse(error, request.request_id, envelope)
+            return refuse(error, request.request_id, envelope_for(request.path_info))
         except Exception:
             logger.exception("request %s failed: %s %s", request.request_id, request.method, logs.shown_path(request.path))
-            return refuse(SwitchboardError("internal_error"), request.request_id, envelope)
+            return refuse(SwitchboardError("internal_error"), request.request_id, envelope_for(request.path_info))
         return response
 
     def _resolve(self, path: str) -> ResolverMatch:
@@ -188,7 +190,7 @@ def _start(response: HttpResponseBase, request_id: str) -> dict[str, Any]:
     if not _BREAKS.isdisjoint("".join(own.values())):
         raise BadHeaderError("a header has a line break")
     headers += [(_name(name), value.encode("latin-1")) for name, value in own.items()]
-    if not isinstance(response, StreamAnswer) and not response.has_header("Content-Length"):
+    if isinstance(response, JsonAnswer) or not (isinstance(response, StreamAnswer) or response.has_header("Content-Length")):
         headers.append((b"content-length", str(len(response.content)).encode()))  # type: ignore[attr-defined]  # HttpResponse
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 
@@ -218,8 +220,10 @@ def _is_allowed(host: str, allowed: tuple[str, ...]) -> bool:
 
 def _check_length(request: WireRequest) -> None:
     """Step (3) of R0.5; the view reads within its own limit later."""
-    declared, limit = request.wire_headers.get("content-length", ""), transport.body_limit(request.path_info)
-    if declared.isascii() and declared.isdigit() and int(declared) > limit:
+    declared = request.wire_headers.get("content-length", "")
+    if not (declared.isascii() and declared.isdigit()) or int(declared) <= settings.CHAT_MAX_REQUEST_SIZE:
+        return
+    if int(declared) > (limit := transport.body_limit(request.path_info)):
         raise too_large(limit)
 
 

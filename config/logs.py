@@ -76,8 +76,10 @@ def _json_lines(stream: TextIO) -> Callable[[dict[str, Any]], None]:
     lines: list[bytes] = []
 
     def write(event: dict[str, Any]) -> None:
-        lines.append(orjson.dumps({**event, "timestamp": datetime.now(UTC)}, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
-        asyncio.get_running_loop().call_soon(flush)
+        event["timestamp"] = datetime.now(UTC)
+        lines.append(orjson.dumps(event, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
+        if len(lines) == 1:
+            asyncio.get_running_loop().call_soon(flush)
 
     def flush() -> None:
         if lines:

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
-from django.conf import settings
 
 from agents import directory
 from agents.ids import new_request_id
+from agents.settings import settings
 
 Application = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
@@ -33,6 +33,8 @@ WEBSOCKET_BYTES = int(settings.WS_MAX_FRAME_BYTES) + 48_576
 
 WHOLE = "switchboard.whole"
 """In a scope: the server takes a whole answer in one message of this type, with `status`, `headers` and `body`."""
+HEAD = "switchboard.head"
+"""A server that takes whole answers takes heads of streams in this type, too: `http.response.start` whose lines were checked."""
 
 _UPLOADS = ("/admin/", "/attachment/", "/knowledge/")
 _FORM_BYTES = 1_048_576

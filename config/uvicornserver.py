@@ -23,6 +23,7 @@ from chat.client import DEPARTURE, Departure
 from config.transport import (
     BODY_WINDOW_BYTES,
     BODY_WINDOW_S,
+    HEAD,
     HEAD_BYTES,
     HEAD_S,
     KEEP_ALIVE_S,
@@ -80,70 +81,67 @@ class OrderlyServer(uvicorn.Server):
             await super().shutdown(sockets)
 
 
-class _Held:
-    """A transport that keeps the first of what is written until more comes, in the same round of the event loop."""
-
-    __slots__ = ("_begun", "_data", "transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self._data, self._begun = b"", False
-
-    def write(self, data: bytes) -> None:
-        if self._begun:
-            self.transport.write(self._data + data)
-            self._data = b""
-        else:
-            self._data, self._begun = data, True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def close(self) -> None:
-        self._flush()
-        self.transport.close()
-
-    def _flush(self) -> None:
-        if self._data and not self.transport.is_closing():
-            self.transport.write(self._data)
-        self._data = b""
-
-
 class OnePacketCycle(RequestResponseCycle):
-    """A response whose head goes out with the first of its body, if that follows at once: a system call and a packet less."""
+    """A response of a wire: its head goes out with the first of its body, if that follows in the same round of the event loop.
 
-    transport: Any  # the connection's, or _Held
+    Without uvicorn's own checks: config.handler made these heads.
+    """
 
-    async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] == WHOLE:
-            await self._answer(message)
-            return
-        begun, held = self.response_started, isinstance(self.transport, _Held)
-        if message["type"] == "http.response.start" and not (begun or held) and self._takes_it():
-            self.transport = _Held(self.transport)
-        await super().send(message)
-        if begun and held:
-            self.transport = self.transport.transport
+    _head = b""
 
-    async def _answer(self, message: Any) -> None:
-        """Head and body at once, without the checks and states that are for parts of an answer."""
-        if self.response_started or not self._takes_it():
+    async def send(self, message: Any) -> None:
+        kind = message["type"]
+        if kind in (WHOLE, HEAD) and (self.response_started or not self._takes_it()):
             await super().send({"type": "http.response.start", "status": message["status"], "headers": message["headers"]})
-            await super().send({"type": "http.response.body", "body": message["body"]})
-            return
+            if kind == WHOLE:
+                await super().send({"type": "http.response.body", "body": message["body"]})
+        elif kind == WHOLE:
+            self._begin(message, b"")
+            self._end(self._head + message["body"])
+        elif kind == HEAD:
+            self.chunked_encoding = True
+            self._begin(message, b"transfer-encoding: chunked\r\n")
+            asyncio.get_running_loop().call_soon(self._write_head)
+        elif kind == "http.response.body" and self.chunked_encoding and self._takes_it():
+            self._go_on(message)
+        else:
+            await super().send(message)
+
+    def _begin(self, message: Any, more: bytes) -> None:
+        self.response_started = True
+        self.waiting_for_100_continue = False
         parts = [STATUS_LINE[message["status"]]]
         for name, value in (*self.default_headers, *message["headers"]):
             parts += (name, b": ", value, b"\r\n")
-        parts += ((b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"), message["body"])
-        self.transport.write(b"".join(parts))
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
+        parts += (more, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        self._head = b"".join(parts)
+
+    def _write_head(self) -> None:
+        """Nothing followed it at once."""
+        if self._head and not self.transport.is_closing():
+            self.transport.write(self._head)
+        self._head = b""
+
+    def _go_on(self, message: Any) -> None:
+        body, head, self._head = message["body"], self._head, b""
+        data = b"%b%x\r\n%b\r\n" % (head, len(body), body) if body else head
+        if message.get("more_body"):
+            self.transport.write(data)
+        else:
+            self._end(data + b"0\r\n\r\n")
+
+    def _end(self, data: bytes) -> None:
+        self._head = b""
+        self.transport.write(data)
+        self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
 
     def _takes_it(self) -> bool:
-        """A head will be written at once, and something behind it."""
-        return self.scope["method"] != "HEAD" and not self.disconnected and not self.flow.write_paused
+        """What is given to the connection now goes out."""
+        return not (self.disconnected or self.flow.write_paused or self.response_complete)
 
 
 httptools_impl.RequestResponseCycle = OnePacketCycle  # type: ignore[misc]  # uvicorn has no setting for it

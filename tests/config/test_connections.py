@@ -10,7 +10,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from config.asgi import application
-from config.transport import WHOLE
+from config.transport import HEAD, WHOLE
 from config.uvicornserver import PatientProtocol
 
 
@@ -67,6 +67,11 @@ def body(data, more=False):
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
+def head(*headers):
+    """Of a stream, as config.handler sends it."""
+    return {"type": HEAD, "status": 200, "headers": headers}
+
+
 def whole(data, *headers):
     return {"type": WHOLE, "status": 200, "headers": headers, "body": data}
 
@@ -78,26 +83,30 @@ CHUNKED = b"transfer-encoding: chunked\r\n"
 @pytest.mark.parametrize(
     ("method", "messages", "pieces"),
     [
-        ("GET", [start(200, SIZED), body(b"whole")], [b"content-length: 5\r\n\r\nwhole"]),
+        ("GET", [start(200, SIZED), body(b"whole")], [b"content-length: 5\r\n\r\n", b"whole"]),
         (
             "GET",
-            [start(), body(b"a", True), body(b"b", True), body(b"c")],
+            [start(), body(b"a", True), body(b"b")],
+            [CHUNKED + b"\r\n", b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n"],
+        ),
+        (
+            "GET",
+            [head(), body(b"a", True), body(b"b", True), body(b"c")],
             [CHUNKED + b"\r\n1\r\na\r\n", b"1\r\nb\r\n", b"1\r\nc\r\n0\r\n\r\n"],
         ),
-        ("GET", [start(), body(b"a", True), body(b"")], [CHUNKED + b"\r\n1\r\na\r\n", b"0\r\n\r\n"]),
+        ("GET", [head(), body(b"a", True), body(b"", True), body(b"")], [CHUNKED + b"\r\n1\r\na\r\n", b"0\r\n\r\n"]),
         ("GET", [start(204), body(b"")], [b"\r\n\r\n"]),
         ("HEAD", [start(200, SIZED), body(b"")], [b"content-length: 5\r\n\r\n"]),
         ("GET", [whole(b"whole", SIZED)], [b"content-length: 5\r\n\r\nwhole"]),
     ],
 )
-async def test_the_head_goes_out_with_the_first_of_the_body(method, messages, pieces):
+async def test_the_head_of_a_wire_goes_out_with_the_first_of_the_body(method, messages, pieces):
     async def answer(scope, receive, send):
         for message in messages:
             await send(message)
 
-    written = await asked(answer, f"{method} / HTTP/1.1\r\nhost: x\r\n\r\n")
-    assert len([piece for piece in written if piece]) == len(pieces)
-    assert all(data.endswith(piece) for data, piece in zip(written, pieces, strict=False))
+    written = [data for data in await asked(answer, f"{method} / HTTP/1.1\r\nhost: x\r\n\r\n") if data]
+    assert all(data.endswith(piece) for data, piece in zip(written, pieces, strict=True))
     assert written[0].startswith(b"HTTP/1.1 ")
 
 
@@ -119,11 +128,39 @@ async def test_the_application_is_told_that_a_server_takes_whole_answers_and_a_s
     assert b"".join(connection.transport.written).endswith(b"content-length: 5\r\n\r\nwhole")
 
 
+@pytest.mark.parametrize("opening", [whole(b"whole", SIZED), head()], ids=["whole", "stream"])
+async def test_an_answer_begins_once(opening):
+    async def answer(scope, receive, send):
+        await send(head())
+        await send(opening)
+
+    written = await asked(answer, "GET / HTTP/1.1\r\nhost: x\r\n\r\n", closed=True)
+    assert b"".join(written).count(b"HTTP/1.1") <= 1
+
+
+async def test_a_slow_reader_gets_a_stream_later():
+    async def answer(scope, receive, send):
+        await send(head())
+        await send(body(b"a", True))
+        connection.pause_writing()
+        await send(body(b"b", True))
+        await send(body(b"c"))
+
+    connection = connected(answer)
+    connection.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert [data.endswith(CHUNKED + b"\r\n1\r\na\r\n") for data in connection.transport.written] == [True]
+    connection.resume_writing()
+    await asyncio.gather(*connection.tasks)
+    assert connection.transport.written[1:] == [b"1\r\nb\r\n", b"1\r\nc\r\n0\r\n\r\n"]
+
+
 async def test_a_head_whose_body_takes_time_goes_out_alone():
     going_on = asyncio.Event()
 
     async def answer(scope, receive, send):
-        await send(start())
+        await send(head())
         await going_on.wait()
         await send(body(b"a", True))
         await send(body(b"b"))
@@ -138,14 +175,22 @@ async def test_a_head_whose_body_takes_time_goes_out_alone():
     assert connection.transport.written[1:] == [b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n"]
 
 
-@pytest.mark.parametrize("messages", [[start(200, SIZED), body(b"whole")], [whole(b"whole", SIZED)]], ids=["in parts", "whole"])
-async def test_a_connection_that_ends_with_its_answer_ends_behind_it(messages):
+@pytest.mark.parametrize(
+    ("messages", "end"),
+    [
+        ([start(200, SIZED), body(b"whole")], b"connection: close\r\n\r\nwhole"),
+        ([whole(b"whole", SIZED)], b"connection: close\r\n\r\nwhole"),
+        ([head(), body(b"whole")], b"connection: close\r\n\r\n5\r\nwhole\r\n0\r\n\r\n"),
+    ],
+    ids=["in parts", "whole", "stream"],
+)
+async def test_a_connection_that_ends_with_its_answer_ends_behind_it(messages, end):
     async def answer(scope, receive, send):
         for message in messages:
             await send(message)
 
-    (written,) = await asked(answer, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", closed=True)
-    assert written.endswith(b"connection: close\r\n\r\nwhole")
+    written = await asked(answer, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", closed=True)
+    assert b"".join(written).endswith(end)
 
 
 async def test_an_application_that_fails_after_the_head_leaves_no_answer_half_said():

@@ -1,0 +1,25 @@
+"""Django's settings for what every turn looks at: Django's own object calls a function of Python's at each look."""
+
+from typing import Any
+
+from django.conf import settings as _django
+from django.core.signals import setting_changed
+
+
+class _Settings:
+    """As of the first look at each; what a test overrides is looked up again."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(_django, name)
+        setattr(self, name, found)
+        return found
+
+
+settings = _Settings()
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    vars(settings).pop(setting, None)
+
+
+setting_changed.connect(_forget)
