@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from django.conf import settings
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
 from agents import directory, throttle
 from agents.access import ANONYMOUS, STATIC, Principal
 from agents.errors import SwitchboardError
+from agents.settings import settings
 
 _MAX_TOKENS = 10_000
 _claims: OrderedDict[str, Mapping[str, Any]] = OrderedDict()

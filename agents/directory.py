@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from agents import catalog as changes
@@ -19,6 +18,7 @@ from agents import database, versions
 from agents.access import Principal
 from agents.models import ApiKey, CatalogVersion, UserProfile, hash_key
 from agents.scrub import Scrubber
+from agents.settings import settings
 from agents.specs import AgentSpec
 
 _MAX_PRINCIPALS = 50_000

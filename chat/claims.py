@@ -6,7 +6,6 @@ The order is that of R0.5 (12) to (14). A claim that waits holds at most its ses
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 from uuid import UUID
@@ -44,7 +43,7 @@ class Claim:
     public: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Entered:
     """The turn may run: it holds its session's lock and a slot until exit(). `history` is the newest cached form, if any;
 
@@ -55,7 +54,7 @@ class Entered:
     history: Transcript | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Waiting:
     """The turn waits; `position` 1 is next, 0 waits for the next minute's rate window. Call wait()."""
 
@@ -63,7 +62,7 @@ class Waiting:
     position: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Interrupts:
     """The turn waits before all others for `running` to end: cancel that execution, and call wait().
 

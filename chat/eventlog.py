@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from django.conf import settings
-
+from agents.settings import settings
 from chat.events import SEGMENT_ENDS, TERMINAL, Batch, Gap, Numbered, ReasoningDelta, TextDelta, TurnEvent, TurnPaused
 
 _EVENT_BYTES = 160
@@ -21,6 +20,7 @@ _EVENT_BYTES = 160
 
 ATTEMPT_NUMBERS = 1_000_000
 """How much higher the events of a run's next attempt are numbered: what a process that was given up still writes is below (AG-32)."""
+_TEXTS = (TextDelta, ReasoningDelta)
 _LOST = Gap(0, 0)
 """Stands for an event in a gap, whose end stands for all of them."""
 
@@ -205,7 +205,9 @@ class Registry:
         if self.live.pop(log.execution_id, None) is None:
             return
         log.ended_at = time.monotonic()
-        log.size = sum(_EVENT_BYTES + (len(event.text) if isinstance(event, TextDelta | ReasoningDelta) else 200) for event in log.events)
+        log.size = len(log.events) * _EVENT_BYTES
+        for event in log.events:
+            log.size += len(event.text) if isinstance(event, _TEXTS) else 200
         self._ended[log.execution_id] = log
         self._bytes += log.size
         self._evict()

@@ -1,15 +1,17 @@
-"""The vocabulary of a turn: every wire translates these and nothing else. Imports nothing of ours.
+"""The vocabulary of a turn: every wire translates these and nothing else. Imports nothing of ours but how values are made.
 
 Events are numbered 1, 2, 3 … per execution by the event log (R7.1); an event does not carry its own number.
 Exactly one terminal event (TurnFinished, TurnFailed, TurnCancelled) ends an execution; TurnPaused ends a segment.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NamedTuple
 
+from agents.values import value
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@value
 class Usage:
     """Sums over model calls (R10.1); `input_tokens` includes cached ones. `estimated`: a provider reported nothing."""
 
@@ -27,7 +29,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PendingApproval:
     """A server tool call that waits for a decision (R15). `expires_at` is ISO 8601 UTC."""
 
@@ -39,7 +41,7 @@ class PendingApproval:
     expires_at: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TurnStarted:
     """First event of every run. `session_id` is empty for stateless runs; `created_s` is Unix time; `waited`: it stood in a queue."""
 
@@ -55,14 +57,14 @@ class TurnStarted:
     waited: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class StepStarted:
     """A model call begins; `step` counts from 1."""
 
     step: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class TextDelta:
     """Text of one block. A new block starts with its own number; blocks of one turn are joined by `\\n\\n` (OAI-36)."""
 
@@ -70,19 +72,19 @@ class TextDelta:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class ReasoningDelta:
     block: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class RefusalDelta:
     block: int
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolCalled:
     """One complete tool call. `client`: the caller executes it and the turn ends; then `raw` is the model's own text.
 
@@ -99,7 +101,7 @@ class ToolCalled:
     called_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ToolReturned:
     """The one result of a server call. `output` is any JSON value; `error` is a sentence when `ok` is false."""
 
@@ -111,12 +113,12 @@ class ToolReturned:
     duration_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ApprovalRequested:
     approval: PendingApproval
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ApprovalResolved:
     """`reason` is the decider's text, `superseded` (R8.5) or `expired` (R15.4); `by` is caller, manager or system."""
 
@@ -127,7 +129,7 @@ class ApprovalResolved:
     by: str = "caller"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SourceCited:
     source_id: str
     title: str
@@ -136,7 +138,7 @@ class SourceCited:
     filename: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class FileMade:
     file_id: str
     url: str
@@ -144,7 +146,7 @@ class FileMade:
     filename: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class JobUpdated:
     """A workflow's run goes on (WS-54). Its end is told by the `job` of the terminal event, its pauses by TurnPaused and TurnResumed."""
 
@@ -157,7 +159,7 @@ class JobUpdated:
     duration_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class NodeUpdated:
     """A workflow step changed (WS-55)."""
 
@@ -171,7 +173,7 @@ class NodeUpdated:
     skipped: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class NodeProgressed:
     """How far a step is: `progress` of `total` parts of it are over (WS-55)."""
 
@@ -181,7 +183,7 @@ class NodeProgressed:
     chunk: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class NodeSaid:
     """Text of a step that asks an agent, as it comes (WS-55). It is no part of the run's own answer: that is made of its outputs."""
 
@@ -189,7 +191,7 @@ class NodeSaid:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OutputMade:
     """`node_id` empty: the turn's structured output (OAI-31, UI-22); else a workflow output."""
 
@@ -200,7 +202,7 @@ class OutputMade:
     output_type: str = "any"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LogLine:
     content: str
     severity: Literal["info", "warning", "error"] = "info"
@@ -208,7 +210,7 @@ class LogLine:
     node_name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StepFinished:
     """A model call and its tools ended. `usage` is this step's alone; `finish_reason` is the model's."""
 
@@ -218,7 +220,7 @@ class StepFinished:
     finish_reason: str = "stop"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TurnPaused:
     """The segment ends until every approval is decided; `usage` and `duration_ms` are those so far."""
 
@@ -230,7 +232,7 @@ class TurnPaused:
     cost_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class TurnResumed:
     """The paused execution goes on; numbers continue (R15.3). `resumed_s` is Unix time."""
 
@@ -238,7 +240,7 @@ class TurnResumed:
     resumed_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TurnFinished:
     """Success: everything is stored when this event exists (R0.7). `finish_reason` is one of OAI-37.
 
@@ -256,7 +258,7 @@ class TurnFinished:
     job: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TurnFailed:
     """`code`, `message` and `status` are those of agents.errors.CODES; `message` is a fixed sentence (R3.3)."""
 
@@ -272,7 +274,7 @@ class TurnFailed:
     job: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TurnCancelled:
     """`code` is cancelled, client_left, interrupted by a newer turn (cancelled) or approval_expired."""
 
@@ -287,7 +289,7 @@ class TurnCancelled:
     job: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Gap:
     """Made by the reader, never numbered: events `first`…`last` were lost; `restart`: drop what you have (R7.4, R7.5)."""
 

@@ -20,27 +20,26 @@ from chat.store import run
 logger = logging.getLogger("switchboard.finished")
 Wants = Callable[[TurnRequest], bool]
 Told = Callable[[UUID], Awaitable[None]]
-_followers: list[tuple[Wants, Told]] = []
+_followers: list[Told] = []
+_wishes: list[Wants] = []
 _telling: set[asyncio.Task[None]] = set()
 _AT_LEAST = timedelta(seconds=10)
 _ENDED = ("success", "failed", "cancelled", "skipped")
 
 
-def _nothing(request: TurnRequest) -> bool:
-    return False
-
-
-def follow(told: Told, wants: Wants = _nothing) -> None:
+def follow(told: Told, wants: Wants | None = None) -> None:
     """Has `told` called with the id of every queued run that ended (the trigger says which kind), and of the runs that it `wants`.
 
     `wants` is asked when a run begins, on the event loop: no I/O. `told` finds the end in the database; raising has it told again.
     """
-    _followers.append((wants, told))
+    _followers.append(told)
+    if wants is not None:
+        _wishes.append(wants)
 
 
 def wanted(request: TurnRequest) -> bool:
     """Whether the end of this run is to be told: then its row carries the mark."""
-    return any(wants(request) for wants, _ in _followers)
+    return any(wants(request) for wants in _wishes)
 
 
 def tell(execution_id: UUID) -> None:
@@ -51,7 +50,7 @@ def tell(execution_id: UUID) -> None:
 
 
 async def _tell(execution_id: UUID) -> None:
-    results = await asyncio.gather(*(told(execution_id) for _, told in _followers), return_exceptions=True)
+    results = await asyncio.gather(*(told(execution_id) for told in _followers), return_exceptions=True)
     failures = [result for result in results if isinstance(result, BaseException)]
     for failure in failures:
         logger.error("the end of run %s is told again later", execution_id, exc_info=failure)

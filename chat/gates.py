@@ -5,15 +5,14 @@ RateGate only says what a turn may use; chat.leases counts it, in the same step 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from math import ceil
 from typing import Any, Protocol
 
-from django.conf import settings
 from django.utils.module_loading import import_string
 
+from agents.settings import settings
 from agents.values import value
 from chat.events import Usage
 from chat.requests import TurnRequest
@@ -72,7 +71,7 @@ class RateClaim:
     patient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class RateState:
     """The counters of a window after this turn was counted; `reset_s` is what is left of the window."""
 

@@ -4,9 +4,9 @@ from itertools import accumulate
 from typing import Any
 
 import orjson
-from django.conf import settings
 
 from agents.errors import SwitchboardError
+from agents.settings import settings
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

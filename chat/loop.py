@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any, Literal
 
 import orjson
-from django.conf import settings
 from django.utils import timezone
 
 from agents import directory
 from agents.providers.base import ModelRequest, ProviderError, ToolDefinition
+from agents.settings import settings
 from agents.specs import AgentSpec, ModelSpec, Sampling, ToolSpec
 from agents.tools.base import ToolContext, ToolOutcome
+from agents.values import value
 from chat import modelcall, structured, toolcalls
 from chat.errors import TurnError, turn_error
 from chat.events import OutputMade, RefusalDelta, StepFinished, StepStarted, TextDelta, ToolCalled, Usage
@@ -26,14 +27,14 @@ from chat.requests import TurnRequest
 from chat.toolcalls import ServerCall
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Ended:
     """The model answered, or wants its caller to run `client_calls`."""
 
     finish_reason: Literal["stop", "length", "tool_calls", "content_filter"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Paused:
     """`waiting` need a decision; `client` are client calls of the same step, passed on when it goes on.
 

@@ -29,8 +29,9 @@ Work = Callable[[Turn], Coroutine[Any, Any, Ended | Paused]]
 
 def launch(turn: Turn, work: Work) -> None:
     timeout_s = turn.request.timeout_s - (time.monotonic() - turn.started_s)
-    turn.timer = asyncio.get_running_loop().call_later(max(0, timeout_s), turn.stop, "timeout")
-    turn.task = asyncio.create_task(_to_the_end(turn, work))
+    loop = asyncio.get_running_loop()
+    turn.timer = loop.call_later(max(0, timeout_s), turn.stop, "timeout")
+    turn.task = loop.create_task(_to_the_end(turn, work))
 
 
 async def after_waiting(turn: Turn, entered: Entered | None = None) -> Ended | Paused:
@@ -139,7 +140,7 @@ async def _workflow(turn: Turn) -> Ended | Paused:
 def run_of(turn: Turn) -> Run:
     request = turn.request
     context = ToolContext(
-        execution_id=str(turn.execution_id),
+        execution_id=turn.execution_text,
         agent_name=request.agent.name,
         user_id=request.principal.user_id,
         user_name=request.principal.user_name,
@@ -167,12 +168,12 @@ async def _messages(turn: Turn) -> bytes:
 def _started(turn: Turn) -> TurnStarted:
     request, agent = turn.request, turn.request.agent
     return TurnStarted(
-        execution_id=str(turn.execution_id),
+        execution_id=turn.execution_text,
         agent=agent.name,
         version=agent.version,
         model=agent.model.name,
-        session_id=str(request.session.id) if request.session else "",
-        message_id=str(turn.assistant_id),
+        session_id=request.session.text if request.session else "",
+        message_id=turn.assistant_text,
         tools=tuple(tool.name for tool in agent.tools) if request.tools else (),
         created_s=turn.started_at.timestamp(),
         context_window=agent.model.context_window,

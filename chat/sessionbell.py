@@ -8,8 +8,7 @@ import logging
 from collections.abc import Callable
 from uuid import UUID
 
-from django.conf import settings
-
+from agents.settings import settings
 from chat import redis
 from chat.eventship import shipper
 

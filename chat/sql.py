@@ -160,8 +160,9 @@ class _Converted:
 def _converted(row: Sequence[Any], converters: Sequence[tuple[int, sqltext.Adapt]]) -> list[Any]:
     values = list(row)
     for index, convert in converters:
-        if values[index] is not None:
-            values[index] = convert(values[index])
+        value = values[index]
+        if value is not None:
+            values[index] = convert(value)
     return values
 
 

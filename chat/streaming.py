@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from django.conf import settings
 from django.http.response import HttpResponseBase
 
 from agents.errors import SwitchboardError
+from agents.settings import settings
 from chat import metrics
 from chat.client import Client
 from chat.eventlog import Follower, Log

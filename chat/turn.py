@@ -32,6 +32,7 @@ class Turn:
     __slots__ = (
         "__weakref__",
         "assistant_id",
+        "assistant_text",
         "began",
         "begin",
         "begun",
@@ -44,6 +45,7 @@ class Turn:
         "decided",
         "ending",
         "entered",
+        "execution_text",
         "keep_on_leave",
         "log",
         "produced",
@@ -74,6 +76,7 @@ class Turn:
         self.started_at = datetime.now(UTC)
         self.begin = begin_values(request, execution_id, self.started_at)
         self.assistant_id = uuid7()
+        self.execution_text, self.assistant_text = str(execution_id), str(self.assistant_id)
         self.keep_on_leave = request.keep_on_leave
         self.decided = False
         self.produced = False
@@ -111,9 +114,9 @@ class Turn:
     @property
     def headers(self) -> dict[str, str]:
         """X-Execution-Id, X-Switchboard-Agent, X-Session-Id, and the six of R14.3."""
-        found = {"X-Execution-Id": str(self.execution_id), "X-Switchboard-Agent": self.request.agent.name}
+        found = {"X-Execution-Id": self.execution_text, "X-Switchboard-Agent": self.request.agent.name}
         if self.session is not None:
-            found["X-Session-Id"] = str(self.session.id)
+            found["X-Session-Id"] = self.session.text
         if self.replayed:
             found["Idempotent-Replayed"] = "true"
         return {**found, **gates.rate_headers(self.rate)}
@@ -215,7 +218,7 @@ def claim_of(turn: Turn) -> Claim:
         session_id=request.session.id if request.session else request.lock_id,
         owner=request.principal.key if request.principal.user_id is None else f"user:{request.principal.user_id}",
         policy=request.busy or agent.turn_policy,
-        agent_key=str(agent.id or agent.name),
+        agent_key=agent.key,
         max_parallel=agent.max_parallel_runs,
         max_queued=agent.max_queued_chats,
         rate=rate,

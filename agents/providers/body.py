@@ -45,15 +45,21 @@ class Body:
 
     async def read(self) -> bytes:
         """What has arrived, at least one byte; b"" at the end. Raises ProviderError: timeout, network, invalid."""
+        if self._connection.has_news():
+            return await self._read()
         self._watch()
+        try:
+            return await self._read()
+        finally:
+            self._waiting = False
+
+    async def _read(self) -> bytes:
         try:
             return await self._connection.read()
         except TimeoutError as error:
             raise ProviderError("timeout", "silence" if self._answered else "no first token") from error
         except (OSError, BrokenAnswer) as error:
             raise failed(error) from error
-        finally:
-            self._waiting = False
 
     async def gathered(self, data: bytes) -> bytes:
         """`data` and, in a burst, what comes in the next millisecond: many small chunks become one read, one event, one send.

@@ -32,13 +32,14 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_bounded", "_decoder", "_error", "_head_bytes", "_linger", "_parser", "_paused", "_pieces", "_reusable", "_size", "_waiter",
-        "busy", "complete", "gone", "headers", "idle", "idle_since", "status", "transport",
+        "busy", "complete", "gone", "headers", "idle", "idle_since", "loop", "status", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
     def __init__(self, idle: Callable[["Connection"], None], gone: Callable[["Connection"], None]) -> None:
         self.idle, self.gone = idle, gone
+        self.loop = asyncio.get_running_loop()
         self.idle_since = 0.0
         self.busy = False
         self._waiter: asyncio.Future[None] | None = None
@@ -95,6 +96,10 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
         return data
 
+    def has_news(self) -> bool:
+        """Whether read() has not to wait."""
+        return bool(self._pieces) or self.over()
+
     def over(self) -> bool:
         """Nothing will follow what can be read now."""
         return self.complete or self._error is not None
@@ -112,7 +117,7 @@ class Connection(asyncio.Protocol):
         if self.complete and self._reusable:
             self._rest()
         elif answered and not self.over():
-            self._linger = asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
+            self._linger = self.loop.call_later(LINGER_S, self.transport.abort)
         else:
             self.transport.abort()
 
@@ -125,7 +130,7 @@ class Connection(asyncio.Protocol):
         return self.status >= 200
 
     async def _news(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self.loop.create_future()
         try:
             await self._waiter
         finally:

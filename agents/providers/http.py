@@ -76,7 +76,7 @@ async def send(target: Target, body: bytes | None, connect_timeout_s: float, dea
     if target.problem:
         raise ProviderError("bad_request", target.problem)
     connection = pools.get().get(target.origin) or await _connected(target.origin, connect_timeout_s, deadline)
-    timer = asyncio.get_running_loop().call_at(deadline, connection.fail, TimeoutError())
+    timer = connection.loop.call_at(deadline, connection.fail, TimeoutError())
     try:
         connection.send(target.request(body))
         await connection.head()

@@ -91,11 +91,10 @@ class Pool:
         return found
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.idle_since = connection.loop.time()
         self._idle.setdefault(origin, []).append(connection)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(KEEP_IDLE_S, self._sweep)
+            self._sweeper = connection.loop.call_later(KEEP_IDLE_S, self._sweep)
 
     def _drop(self, origin: Origin, connection: Connection) -> None:
         self._open.discard(connection)

@@ -39,6 +39,8 @@ class Known(NamedTuple):
 
 def continued(known: Known, entries: Sequence[Entry], notice: str = "") -> Continuation:
     """`notice` ends the text of a paused turn (OAI-41) and is no part of what is stored. Raises invalid_value."""
+    if len(entries) == 1 and entries[0].role == "user":
+        return Continuation(parts=input_parts(entries))
     results = _trailing_results(entries)
     last_user = max((index for index, entry in enumerate(entries) if entry.role == "user"), default=-1)
     asked = entries[-1:] if last_user == len(entries) - 1 else ()

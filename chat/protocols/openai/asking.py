@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from django.conf import settings
-
 from agents.access import Principal
 from agents.errors import SwitchboardError
+from agents.settings import settings
 from agents.specs import AgentSpec
 from agents.values import value
 from chat import idempotency, repeats

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from django.conf import settings
-
 from agents.access import Principal, agents_for, may_use
+from agents.settings import settings
 from agents.specs import AgentSpec
 from chat.protocols.openai.errors import missing, model_not_found
 

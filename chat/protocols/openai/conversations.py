@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from agents.access import Principal
 from agents.database import run
 from agents.errors import SwitchboardError
+from agents.memo import Memo
+from agents.settings import settings
 from agents.specs import AgentSpec
 from agents.values import value
 from chat import records, transcripts
@@ -52,11 +53,13 @@ def id_of(header: str) -> str:
 
 async def look_up(principal: Principal, agent: AgentSpec, conversation_id: str) -> Conversation:
     """The caller's conversation of that id with this agent, or a new one of that name. Raises store_unavailable."""
-    namespace = f"openai:{principal.key}:{agent.id}"
+    namespace = f"openai:{principal.key}:{agent.id_text}"
     if settings.CHAT_CONVERSATIONS_MAX <= 0:
         return Conversation(id=conversation_id, cache="off", lock_id=uuid5(NAMESPACE_URL, f"{namespace}:{conversation_id}"))
-    with _never_silent():
+    try:
         found = await _found(principal, agent, namespace, conversation_id)
+    except _UNAVAILABLE as error:
+        raise _store_unavailable() from error
     if found is not None:
         return Conversation(id=conversation_id, cache="hit", session=found)
     made = new_session(principal, agent, "openai", namespace, conversation_id)
@@ -71,9 +74,12 @@ async def _found(principal: Principal, agent: AgentSpec, namespace: str, name: s
     if ref is None or ref.name != name:
         return ref
     if await is_alive(ref.id):
-        return replace(ref, by_name=True)
+        return _by_name(ref)
     forget(principal, ref)
     return None
+
+
+_by_name: Memo[SessionRef, SessionRef] = Memo(lambda ref: replace(ref, by_name=True), MAX_REMEMBERED)
 
 
 def dropped(principal: Principal, session: SessionRef | None) -> None:
@@ -157,5 +163,12 @@ def _never_silent() -> Iterator[None]:
     """A store that is down is no miss (OAI-58)."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise SwitchboardError("store_unavailable", retry_after_s=1) from error
+    except _UNAVAILABLE as error:
+        raise _store_unavailable() from error
+
+
+_UNAVAILABLE = (OperationalError, InterfaceError)
+
+
+def _store_unavailable() -> SwitchboardError:
+    return SwitchboardError("store_unavailable", retry_after_s=1)

@@ -7,8 +7,7 @@ Law: a role or part that is not understood is refused, never turned into somethi
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from django.conf import settings
-
+from agents.settings import settings
 from chat.protocols.openai.contents import text_content, user_content
 from chat.protocols.openai.errors import invalid, missing, unsupported_parameter, unsupported_value
 from chat.protocols.openai.parameters import array, mapping, text
