@@ -53,10 +53,11 @@ class Shipper:
 
     def note(self, log: Log) -> None:
         """`log` has news. Its first event and every 32nd are sent soon, the rest within 25 ms."""
-        self._dirty.add(log)
-        waiting = log.last_seq - log.shipped
-        if waiting >= FULL or log.shipped == log.base:
+        if (log.shipped == log.base or log.last_seq - log.shipped >= FULL) and not self._urgent:
             self._urgent = True
+        elif log in self._dirty:
+            return  # a flush is on its way
+        self._dirty.add(log)
         self._ensure()
 
     def publish(self, channel: str, text: str) -> None:

@@ -11,7 +11,6 @@ from functools import cached_property
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from redis.asyncio import Redis
@@ -81,7 +80,7 @@ class Calls:
         await self.client.aclose()
 
 
-_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Calls] = WeakKeyDictionary()
+_loops: dict[asyncio.AbstractEventLoop, Calls] = {}
 
 
 def here() -> Calls:
@@ -89,6 +88,8 @@ def here() -> Calls:
     loop = asyncio.get_running_loop()
     known = _loops.get(loop)
     if known is None:
+        for closed in [loop for loop in _loops if loop.is_closed()]:
+            del _loops[closed]
         known = _loops[loop] = _new(settings.REDIS_URL)
     return known
 

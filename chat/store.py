@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
@@ -120,7 +119,7 @@ class Writer:
 
 
 _writer = Writer()
-lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = WeakKeyDictionary()
+lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
 
 
 def _write_group(jobs: Sequence[Job]) -> None:
