@@ -31,9 +31,16 @@ def split(block: bytes) -> tuple[list[bytes], Run, list[bytes]] | None:
     before, after = around
     chunks = block.split(BORDER)
     least = len(before) + len(after)
-    alike = [chunk.startswith(before) and chunk.endswith(after) and len(chunk) >= least for chunk in chunks]
-    first, end = alike.index(True), len(alike) - alike[::-1].index(True)
-    texts = _strings([chunk[len(before) : -len(after)] for chunk in chunks[first:end]]) if all(alike[first:end]) else None
+    insides = [chunk.removeprefix(before).removesuffix(after) for chunk in chunks]
+    first, end = 0, len(chunks)
+    while len(insides[first]) + least != len(chunks[first]):
+        first += 1
+    while len(insides[end - 1]) + least != len(chunks[end - 1]):
+        end -= 1
+    run = insides[first:end]
+    if sum(map(len, run)) + least * len(run) != sum(map(len, chunks[first:end])):
+        return None  # one between them is longer by what it does not have
+    texts = _strings(run)
     return None if texts is None else (chunks[:first], Run("".join(texts)), chunks[end:])
 
 

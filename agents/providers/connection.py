@@ -12,12 +12,11 @@ import httptools
 
 MAX_HEAD_BYTES = 256 * 1024
 HIGH_WATER_BYTES = 1024 * 1024
-"""Unread bytes of an answer above which the server has to wait (as they came, and unpacked if they were packed)."""
+PACKED_BYTES = 64 * 1024
+"""Unread bytes of an answer above which the server has to wait, as they came: packed ones may be a thousand times as many."""
 LINGER_S = 1.0
 """How long the end of an answer may follow its last word, so that the connection can be used again."""
 _WITHOUT_BODY = (204, 304)
-_LENIENCIES = {"lenient_headers": True, "lenient_optional_cr_before_lf": True, "lenient_spaces_after_chunk_size": True}
-"""What browsers and other clients accept of odd servers, too."""
 
 
 class BrokenAnswer(Exception):
@@ -32,7 +31,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_bounded", "_decoder", "_error", "_head_bytes", "_linger", "_parser", "_paused", "_pieces", "_reusable", "_size", "_waiter",
-        "busy", "complete", "gone", "headers", "idle", "idle_since", "loop", "status", "transport",
+        "busy", "complete", "gone", "headers", "idle", "idle_since", "loop", "on_body", "status", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -56,10 +55,11 @@ class Connection(asyncio.Protocol):
         self._decoder: Any = None
         self._error: BaseException | None = None
         self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append  # for the parser, once for every chunk: no function of Python's
         self._size = 0
         self._paused = self._reusable = False
         self._parser = httptools.HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(
+        self._parser.set_dangerous_leniencies(  # what browsers and other clients accept of odd servers, too
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
 
@@ -78,23 +78,34 @@ class Connection(asyncio.Protocol):
 
     async def read(self) -> bytes:
         """What has arrived of the body, at least one byte; b"" at its end. Raises like head()."""
-        while not self._pieces:
+        while True:
+            if self._pieces and (data := self.take()):
+                return data
+            if self._error is not None and not self.complete:
+                raise self._error
             if self.complete:
                 return b""
-            if self._error is not None:
-                raise self._error
             await self._news()
-        return self.take()
 
     def take(self) -> bytes:
         """What has arrived and was not read yet."""
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._size = 0
+        if self._decoder is not None:
+            data = self._unpacked(data)
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
         return data
+
+    def _unpacked(self, data: bytes) -> bytes:
+        try:
+            return bytes(self._decoder.decompress(data))
+        except zlib.error as error:
+            self.complete = False
+            self.fail(BrokenAnswer(repr(error)))
+            return b""
 
     def has_news(self) -> bool:
         """Whether read() has not to wait."""
@@ -154,12 +165,12 @@ class Connection(asyncio.Protocol):
         self._size += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, zlib.error) as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.fail(BrokenAnswer(repr(error)))
             return
         if self._head_bytes > MAX_HEAD_BYTES and not self._head_is_there():
             self.fail(BrokenAnswer("the headers are too long"))
-        if self._size > HIGH_WATER_BYTES and not self._paused and self._linger is None:
+        if self._size > (HIGH_WATER_BYTES if self._decoder is None else PACKED_BYTES) and not self._paused and self._linger is None:
             self._paused = True
             self.transport.pause_reading()
         if self._linger is not None:
@@ -204,13 +215,6 @@ class Connection(asyncio.Protocol):
         elif encoding != "identity":
             raise BrokenAnswer(f"content-encoding {encoding!r}, which was not asked for")
         self.status = status
-
-    def on_body(self, body: bytes) -> None:
-        if self._decoder is None:
-            self._pieces.append(body)
-        elif body := self._decoder.decompress(body):
-            self._pieces.append(body)
-            self._size += len(body)
 
     def on_message_complete(self) -> None:
         if self._head_is_there():
