@@ -40,6 +40,8 @@ def native_envelope(error: SwitchboardError, request_id: str) -> dict[str, Any]:
 class JsonAnswer(HttpResponse):
     """A JSON response as config.handler writes it. Django's part of it (headers that CORS or a refusal adds) is made when it is used."""
 
+    _charset = _reason_phrase = None
+
     def __init__(self, body: bytes, status: int, wire_headers: Mapping[str, str]) -> None:
         self.status_code, self.wire_headers, self._container = status, wire_headers, [body]
 

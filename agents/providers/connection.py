@@ -108,8 +108,8 @@ class Connection(asyncio.Protocol):
             return b""
 
     def has_news(self) -> bool:
-        """Whether read() has not to wait."""
-        return bool(self._pieces) or self.over()
+        """Whether read() has not to wait: packed pieces may hold nothing yet."""
+        return self.over() or (bool(self._pieces) and self._decoder is None)
 
     def over(self) -> bool:
         """Nothing will follow what can be read now."""
