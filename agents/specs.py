@@ -119,16 +119,11 @@ class AgentSpec:
     shared_group_ids: frozenset[int] = frozenset()
     shareable: bool = False
     require_email: bool = False
-    id_text: str = field(init=False, compare=False, repr=False)
-    """The id as text, "None" without one."""
+    key: str = field(init=False, compare=False, repr=False)
+    """What is counted and named by agent goes by its id, of an inline one by its name."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id_text", str(self.id))
-
-    @property
-    def key(self) -> str:
-        """What its slots are counted under."""
-        return self.id_text if self.id else self.name
+        object.__setattr__(self, "key", str(self.id or self.name))
 
     @property
     def model(self) -> ModelSpec:

@@ -63,7 +63,7 @@ def sums(turn: Turn) -> dict[str, Any]:
 
 
 def _final(turn: Turn) -> dict[str, Any]:
-    return {"context_tokens": turn.progress.context_tokens, "message_id": turn.assistant_text, "job": _job(turn)}
+    return {"context_tokens": turn.progress.context_tokens, "message_id": str(turn.assistant_id), "job": _job(turn)}
 
 
 def _job(turn: Turn) -> dict[str, Any] | None:

@@ -61,11 +61,10 @@ class SessionRef:
     is_new: bool = False
     by_name: bool = False
     pointer: Pointer | None = None
-    text: str = field(init=False, compare=False, repr=False)
-    """The id as text."""
+    id_text: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", str(self.id))
+        object.__setattr__(self, "id_text", str(self.id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,6 @@ class Turn:
     __slots__ = (
         "__weakref__",
         "assistant_id",
-        "assistant_text",
         "began",
         "begin",
         "begun",
@@ -76,7 +75,7 @@ class Turn:
         self.started_at = datetime.now(UTC)
         self.begin = begin_values(request, execution_id, self.started_at)
         self.assistant_id = uuid7()
-        self.execution_text, self.assistant_text = str(execution_id), str(self.assistant_id)
+        self.execution_text = str(execution_id)
         self.keep_on_leave = request.keep_on_leave
         self.decided = False
         self.produced = False
@@ -116,7 +115,7 @@ class Turn:
         """X-Execution-Id, X-Switchboard-Agent, X-Session-Id, and the six of R14.3."""
         found = {"X-Execution-Id": self.execution_text, "X-Switchboard-Agent": self.request.agent.name}
         if self.session is not None:
-            found["X-Session-Id"] = self.session.text
+            found["X-Session-Id"] = self.session.id_text
         if self.replayed:
             found["Idempotent-Replayed"] = "true"
         return {**found, **gates.rate_headers(self.rate)}

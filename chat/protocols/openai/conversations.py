@@ -1,8 +1,7 @@
 """`X-Conversation-Id`: which stored conversation a request continues, and what its messages add to it (OAI-50 … OAI-58)."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -53,13 +52,11 @@ def id_of(header: str) -> str:
 
 async def look_up(principal: Principal, agent: AgentSpec, conversation_id: str) -> Conversation:
     """The caller's conversation of that id with this agent, or a new one of that name. Raises store_unavailable."""
-    namespace = f"openai:{principal.key}:{agent.id_text}"
+    namespace = f"openai:{principal.key}:{agent.key if agent.id else None}"
     if settings.CHAT_CONVERSATIONS_MAX <= 0:
         return Conversation(id=conversation_id, cache="off", lock_id=uuid5(NAMESPACE_URL, f"{namespace}:{conversation_id}"))
-    try:
+    with _never_silent:
         found = await _found(principal, agent, namespace, conversation_id)
-    except _UNAVAILABLE as error:
-        raise _store_unavailable() from error
     if found is not None:
         return Conversation(id=conversation_id, cache="hit", session=found)
     made = new_session(principal, agent, "openai", namespace, conversation_id)
@@ -79,7 +76,7 @@ async def _found(principal: Principal, agent: AgentSpec, namespace: str, name: s
     return None
 
 
-_by_name: Memo[SessionRef, SessionRef] = Memo(lambda ref: replace(ref, by_name=True), MAX_REMEMBERED)
+_by_name: Memo[SessionRef, SessionRef] = Memo(lambda ref: replace(ref, by_name=True), 10_000)
 
 
 def dropped(principal: Principal, session: SessionRef | None) -> None:
@@ -102,7 +99,7 @@ async def continuation(session: SessionRef, entries: Sequence[Entry], agent: Age
     """A hit: what the messages add to the stored transcript. Raises invalid_value, store_unavailable."""
     if all(entry.role == "user" for entry in entries):
         return continued(Known(()), entries)
-    with _never_silent():
+    with _never_silent:
         known = await run(_known, session.id, {entry.call_id for entry in entries if entry.role == "tool"})
     return continued(known, entries, agent.approval_notice)
 
@@ -142,7 +139,7 @@ async def instructions_of(session: SessionRef) -> tuple[str, ...]:
     known = _instructions.get(session.id)
     if known is not None:
         return known
-    with _never_silent():
+    with _never_silent:
         return await run(_first_instructions, session.id)
 
 
@@ -158,17 +155,15 @@ def remember_instructions(session_id: UUID, instructions: tuple[str, ...]) -> tu
     return _instructions.setdefault(session_id, instructions)
 
 
-@contextmanager
-def _never_silent() -> Iterator[None]:
+class _NeverSilent:
     """A store that is down is no miss (OAI-58)."""
-    try:
-        yield
-    except _UNAVAILABLE as error:
-        raise _store_unavailable() from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OperationalError | InterfaceError):
+            raise SwitchboardError("store_unavailable", retry_after_s=1) from error
 
 
-_UNAVAILABLE = (OperationalError, InterfaceError)
-
-
-def _store_unavailable() -> SwitchboardError:
-    return SwitchboardError("store_unavailable", retry_after_s=1)
+_never_silent = _NeverSilent()

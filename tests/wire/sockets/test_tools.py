@@ -190,6 +190,9 @@ def test_a_pause_and_an_approval(site: Server) -> None:
             assert (rest[0]["approved"], rest[0]["by"], rest[2]["ok"]) == (True, "caller", True)
             assert numbers(rest)[0] > numbers(told)[-1]
             assert rest[-1]["status"] == "success"
+        with http(site) as client:
+            stored = client.get(f"/api/agents/careful/chat/sessions/{told[0]['session_id']}").json()["messages"]
+        assert rest[-2]["id"] == stored[-1]["id"]
         page.send(type="approval_response", approval_id=request["approval_id"], approved=True)
         page.send(type="tool_approval_response", approval_id=request["approval_id"], approved=False)
         assert page.error()["code"] == "already_decided"
