@@ -7,7 +7,7 @@ from django.core.signals import setting_changed
 
 
 class _Settings:
-    """As of the first look at each; what a test overrides is looked up again."""
+    """As of the first look at each since the process began to serve; what a test overrides is looked up again."""
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(_django, name)
@@ -16,6 +16,11 @@ class _Settings:
 
 
 settings = _Settings()
+
+
+def look_again() -> None:
+    """After settings were set by hand: options of a command are."""
+    vars(settings).clear()
 
 
 def _forget(*, setting: str, **_: Any) -> None:

@@ -55,7 +55,7 @@ class Shipper:
         """`log` has news. Its first event and every 32nd are sent soon, the rest within 25 ms."""
         if (log.shipped == log.base or log.last_seq - log.shipped >= FULL) and not self._urgent:
             self._urgent = True
-        elif log in self._dirty:
+        elif log in self._dirty and self._task is not None and not self._task.done():
             return  # a flush is on its way
         self._dirty.add(log)
         self._ensure()

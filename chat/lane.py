@@ -32,7 +32,7 @@ class Lane:
         self.opening: asyncio.Task[None] | None = None
 
     def _open(self) -> None:
-        """Beside the writes that the thread does meanwhile. The task is let go when it is done: it holds the loop."""
+        """Beside the writes that the thread does meanwhile."""
         now = time.monotonic()
         if self.opening is None and now - self._dialled_at >= _REDIAL_S:
             self._dialled_at = now

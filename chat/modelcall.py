@@ -111,7 +111,7 @@ class Listener:
 
 
 async def ask(models: Sequence[ModelSpec], request_for: Callable[[ModelSpec], base.ModelRequest], listener: Listener) -> Answer:
-    """Streams one model call into `listener`. Raises ProviderError; closing the task closes the upstream connection."""
+    """Streams one model call into `listener`. Raises ProviderError; cancelling the task closes the upstream connection."""
     try:
         await chain.ask(models, request_for, listener.take)
     finally:

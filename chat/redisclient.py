@@ -89,7 +89,7 @@ def here() -> Calls:
     known = _loops.get(loop)
     if known is None:
         for closed in [loop for loop in _loops if loop.is_closed()]:
-            del _loops[closed]
+            _loops.pop(closed, None)
         known = _loops[loop] = _new(settings.REDIS_URL)
     return known
 

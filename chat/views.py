@@ -40,7 +40,9 @@ def native_envelope(error: SwitchboardError, request_id: str) -> dict[str, Any]:
 class JsonAnswer(HttpResponse):
     """A JSON response as config.handler writes it. Django's part of it (headers that CORS or a refusal adds) is made when it is used."""
 
-    _charset = _reason_phrase = None
+    _charset = _reason_phrase = _handler_class = None
+    _resource_closers = ()
+    closed = False
 
     def __init__(self, body: bytes, status: int, wire_headers: Mapping[str, str]) -> None:
         self.status_code, self.wire_headers, self._container = status, wire_headers, [body]
@@ -51,6 +53,9 @@ class JsonAnswer(HttpResponse):
 
     def items(self) -> Iterable[tuple[str, str]]:
         return self.headers.items() if "headers" in vars(self) else _JSON_ALONE
+
+    def has_header(self, header: str) -> bool:
+        return header in self.headers if "headers" in vars(self) else header.lower() == "content-type"
 
 
 _JSON_ALONE = (("Content-Type", _JSON),)

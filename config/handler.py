@@ -26,7 +26,7 @@ from chat import housekeeping, metrics
 from chat.client import too_large
 from chat.peers import address_of, headers_of
 from chat.streaming import StreamAnswer
-from chat.views import Envelope, JsonAnswer, WireView, native_envelope, refuse
+from chat.views import Envelope, WireView, native_envelope, refuse
 from config import logs, transport
 from config.routes import ENVELOPES, PAGE_FOLDERS, PAGES, WIRE_ONLY, request_id_pattern
 
@@ -190,12 +190,12 @@ def _start(response: HttpResponseBase, request_id: str) -> dict[str, Any]:
     if not _BREAKS.isdisjoint("".join(own.values())):
         raise BadHeaderError("a header has a line break")
     headers += [(_name(name), value.encode("latin-1")) for name, value in own.items()]
-    if isinstance(response, JsonAnswer) or not (isinstance(response, StreamAnswer) or response.has_header("Content-Length")):
+    if not isinstance(response, StreamAnswer) and not response.has_header("Content-Length"):
         headers.append((b"content-length", str(len(response.content)).encode()))  # type: ignore[attr-defined]  # HttpResponse
     return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 
 
-_BREAKS = frozenset("\r\n")
+_BREAKS = frozenset("\r\n\0")
 
 
 @lru_cache(maxsize=1000)

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from agents import directory
 from agents.providers import http
+from agents.settings import look_again
 from chat import eventship, housekeeping, process, sessionbell, turns
 from chat.leases import leases
 from chat.redis import close as close_redis
@@ -21,6 +22,7 @@ _GC_THRESHOLDS = (5_000, 20, 1000)
 async def startup() -> None:
     """Loads the catalog, takes the owner lock, ends what a dead predecessor left (R12.5)."""
     process.reopen()
+    look_again()
     await directory.catalog()
     housekeeping.ensure()
     gc.freeze()

@@ -78,8 +78,7 @@ def _json_lines(stream: TextIO) -> Callable[[dict[str, Any]], None]:
     def write(event: dict[str, Any]) -> None:
         event["timestamp"] = datetime.now(UTC)
         lines.append(orjson.dumps(event, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE))
-        if len(lines) == 1:
-            asyncio.get_running_loop().call_soon(flush)
+        asyncio.get_running_loop().call_soon(flush)
 
     def flush() -> None:
         if lines:

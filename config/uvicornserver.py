@@ -82,9 +82,9 @@ class OrderlyServer(uvicorn.Server):
 
 
 class OnePacketCycle(RequestResponseCycle):
-    """A response of a wire: its head goes out with the first of its body, if that follows in the same round of the event loop.
+    """A response whose head, if config.handler made it, goes out with the first of its body, if that follows in the same round.
 
-    Without uvicorn's own checks: config.handler made these heads.
+    What others send goes through uvicorn's own checks, but for the chunks of a body.
     """
 
     _head = b""
@@ -123,7 +123,7 @@ class OnePacketCycle(RequestResponseCycle):
         self._head = b""
 
     def _go_on(self, message: Any) -> None:
-        body, head, self._head = message["body"], self._head, b""
+        body, head, self._head = message.get("body", b""), self._head, b""
         data = b"%b%x\r\n%b\r\n" % (head, len(body), body) if body else head
         if message.get("more_body"):
             self.transport.write(data)

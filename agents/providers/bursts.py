@@ -39,7 +39,7 @@ def split(block: bytes) -> tuple[list[bytes], Run, list[bytes]] | None:
         end -= 1
     run = insides[first:end]
     if sum(map(len, run)) + least * len(run) != sum(map(len, chunks[first:end])):
-        return None  # one between them is longer by what it does not have
+        return None  # what one between them lacks of both is still in its inside, and makes the sum too large
     texts = _strings(run)
     return None if texts is None else (chunks[:first], Run("".join(texts)), chunks[end:])
 

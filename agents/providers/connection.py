@@ -89,23 +89,28 @@ class Connection(asyncio.Protocol):
 
     def take(self) -> bytes:
         """What has arrived and was not read yet."""
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        pieces = self._pieces if self._decoder is None else self._unpacked()
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._drop()
+        return data
+
+    def _drop(self) -> None:
         self._pieces.clear()
         self._size = 0
-        if self._decoder is not None:
-            data = self._unpacked(data)
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
-        return data
 
-    def _unpacked(self, data: bytes) -> bytes:
+    def _unpacked(self) -> list[bytes]:
+        """Up to the piece that is broken."""
+        unpacked: list[bytes] = []
         try:
-            return bytes(self._decoder.decompress(data))
+            for piece in self._pieces:
+                unpacked.append(self._decoder.decompress(piece))
         except zlib.error as error:
             self.complete = False
             self.fail(BrokenAnswer(repr(error)))
-            return b""
+        return unpacked
 
     def has_news(self) -> bool:
         """Whether read() has not to wait: packed pieces may hold nothing yet."""
@@ -124,7 +129,7 @@ class Connection(asyncio.Protocol):
 
     def release(self, *, answered: bool) -> None:
         """The exchange is over. `answered`: all that matters was read, so the end of the answer may still arrive by itself."""
-        self.take()
+        self._drop()
         if self.complete and self._reusable:
             self._rest()
         elif answered and not self.over():

@@ -31,6 +31,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Nobody hears what is announced, and no rate is counted that a test did not ask for."""
     monkeypatch.setattr(queued, "_announce", queued._nobody)
     monkeypatch.setattr(finished, "_followers", [])
+    monkeypatch.setattr(finished, "_wishes", [])
     monkeypatch.setattr(finished, "_telling", set())
     settings.CHAT_RATE_RPM = settings.CHAT_RATE_TPM = 0
 

@@ -26,6 +26,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
 
     monkeypatch.setattr(queued, "_announce", announce)
     monkeypatch.setattr(finished, "_followers", [])
+    monkeypatch.setattr(finished, "_wishes", [])
     monkeypatch.setattr(recovery.recovery, "lapses_count", lambda: True)
     return found
 

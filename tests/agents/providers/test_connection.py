@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import random
 import ssl
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ import trustme
 from agents.providers import http, pool
 from agents.providers.base import ProviderError
 from agents.providers.body import Body
-from agents.providers.connection import HIGH_WATER_BYTES, MAX_HEAD_BYTES, PACKED_BYTES
+from agents.providers.connection import HIGH_WATER_BYTES, MAX_HEAD_BYTES, PACKED_BYTES, BrokenAnswer
 
 Sent = Sequence[bytes]
 """What a server answers with, piece by piece; then it closes, if the last piece is empty."""
@@ -125,6 +126,7 @@ async def test_a_request_is_what_servers_expect() -> None:
         ([CHUNKED[:-5], b""], "network"),
         ([HEAD + b"Content-Length: 12\r\n\r\nHello"], "timeout"),
         ([HEAD + b"Transfer-Encoding: chunked\r\n\r\nHello"], "invalid"),
+        ([HEAD + b"Content-Encoding: gzip\r\nContent-Length: 99\r\n\r\n" + ZIPPED[:10]], "timeout"),
         ([b"SSH-2.0-OpenSSH_9\r\n"], "invalid"),
         ([HEAD + b"X: " + b"y" * (MAX_HEAD_BYTES + 1)], "invalid"),
         ([HEAD + b"Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx"], "invalid"),
@@ -136,6 +138,19 @@ async def test_what_is_no_whole_answer_is_an_error(sent: Sent, kind: str) -> Non
         with pytest.raises(ProviderError) as raised:
             await asked(server, timeout_s=0.3)
     assert raised.value.kind == kind
+
+
+async def test_what_came_packed_before_a_broken_piece_can_be_read() -> None:
+    packer = zlib.compressobj(wbits=31)
+    good = packer.compress(b"good") + packer.flush(zlib.Z_SYNC_FLUSH)
+    async with Raw([HEAD + b"Content-Encoding: gzip\r\nContent-Length: 99\r\n\r\n", good, b"\xff" * 20]).serving() as server:
+        deadline = asyncio.get_running_loop().time() + 5
+        connection = await http.send(http.Target.of("GET", server.url, {}), None, 1, deadline)
+        await asyncio.sleep(0.1)
+        assert await connection.read() == b"good"
+        with pytest.raises(BrokenAnswer):
+            await connection.read()
+        connection.release(answered=False)
 
 
 async def test_a_connection_carries_one_request_after_the_other() -> None:
