@@ -1,4 +1,7 @@
-"""Django's settings for what every turn looks at: Django's own object calls a function of Python's at each look."""
+"""Django's settings for what every turn looks at: Django's own object calls a function of Python's at each look.
+
+Modules through which every turn passes import these, and so does their whole room; commands, pages and background work import Django's.
+"""
 
 from typing import Any
 

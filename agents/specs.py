@@ -119,11 +119,6 @@ class AgentSpec:
     shared_group_ids: frozenset[int] = frozenset()
     shareable: bool = False
     require_email: bool = False
-    key: str = field(init=False, compare=False, repr=False)
-    """What is counted and named by agent goes by its id, of an inline one by its name."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", str(self.id or self.name))
 
     @property
     def model(self) -> ModelSpec:

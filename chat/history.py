@@ -105,7 +105,7 @@ def text_of(parts: Iterable[Part]) -> str:
 
 def user_messages(parts: Sequence[Part]) -> list[ProviderMessage]:
     """A user's input: `tool` messages for results of client calls, then one user message if there is anything else."""
-    if len(parts) == 1 and parts[0]["type"] == "text":
+    if len(parts) == 1 and parts[0]["type"] == "text":  # as nearly always: what the rest would make of it
         return [{"role": "user", "content": parts[0]["text"]}] if parts[0]["text"] else []
     messages: list[ProviderMessage] = []
     content: list[dict[str, Any]] = []

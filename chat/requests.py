@@ -61,10 +61,6 @@ class SessionRef:
     is_new: bool = False
     by_name: bool = False
     pointer: Pointer | None = None
-    id_text: str = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id_text", str(self.id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,7 @@ def _started(turn: Turn) -> TurnStarted:
         agent=agent.name,
         version=agent.version,
         model=agent.model.name,
-        session_id=request.session.id_text if request.session else "",
+        session_id=str(request.session.id) if request.session else "",
         message_id=str(turn.assistant_id),
         tools=tuple(tool.name for tool in agent.tools) if request.tools else (),
         created_s=turn.started_at.timestamp(),

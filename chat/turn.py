@@ -115,7 +115,7 @@ class Turn:
         """X-Execution-Id, X-Switchboard-Agent, X-Session-Id, and the six of R14.3."""
         found = {"X-Execution-Id": self.execution_text, "X-Switchboard-Agent": self.request.agent.name}
         if self.session is not None:
-            found["X-Session-Id"] = self.session.id_text
+            found["X-Session-Id"] = str(self.session.id)
         if self.replayed:
             found["Idempotent-Replayed"] = "true"
         return {**found, **gates.rate_headers(self.rate)}
@@ -217,7 +217,7 @@ def claim_of(turn: Turn) -> Claim:
         session_id=request.session.id if request.session else request.lock_id,
         owner=request.principal.key if request.principal.user_id is None else f"user:{request.principal.user_id}",
         policy=request.busy or agent.turn_policy,
-        agent_key=agent.key,
+        agent_key=str(agent.id or agent.name),
         max_parallel=agent.max_parallel_runs,
         max_queued=agent.max_queued_chats,
         rate=rate,

@@ -48,7 +48,7 @@ class JsonAnswer(HttpResponse):
         self.status_code, self.wire_headers, self._container = status, wire_headers, [body]
 
     @cached_property
-    def headers(self) -> ResponseHeaders:  # type: ignore[override]  # an attribute there
+    def headers(self) -> ResponseHeaders:  # type: ignore[override]  # Django sets an attribute of this name in the __init__ that is not called here
         return ResponseHeaders({"Content-Type": _JSON})
 
     def items(self) -> Iterable[tuple[str, str]]:

@@ -109,7 +109,7 @@ class Handler(ASGIHandler):
         if isinstance(response, StreamAnswer):
             await self._stream(request, response, send)
         else:
-            start, body = _start(response, request.request_id), response.content  # type: ignore[attr-defined]  # HttpResponse
+            start, body = _start(response, request.request_id), b"".join(response)
             if scope.get(transport.WHOLE) and request.method != "HEAD":
                 await send({**start, "type": transport.WHOLE, "body": body})
             else:
@@ -123,7 +123,7 @@ class Handler(ASGIHandler):
         try:
             start = _start(response, request.request_id)
             if request.scope.get(transport.WHOLE) and request.method != "HEAD" and not response.has_header("Content-Length"):
-                start["type"] = transport.HEAD
+                start["type"] = transport.STREAM_HEAD
             await send(start)
         except BaseException:
             response.close()

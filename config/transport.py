@@ -33,7 +33,7 @@ WEBSOCKET_BYTES = int(settings.WS_MAX_FRAME_BYTES) + 48_576
 
 WHOLE = "switchboard.whole"
 """In a scope: the server takes a whole answer in one message of this type, with `status`, `headers` and `body`."""
-HEAD = "switchboard.head"
+STREAM_HEAD = "switchboard.stream_head"
 """A server that takes whole answers takes heads of streams in this type, too: `http.response.start` whose lines were checked."""
 
 _UPLOADS = ("/admin/", "/attachment/", "/knowledge/")

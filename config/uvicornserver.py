@@ -23,12 +23,12 @@ from chat.client import DEPARTURE, Departure
 from config.transport import (
     BODY_WINDOW_BYTES,
     BODY_WINDOW_S,
-    HEAD,
     HEAD_BYTES,
     HEAD_S,
     KEEP_ALIVE_S,
     LAST_BYTES_S,
     PING_S,
+    STREAM_HEAD,
     WEBSOCKET_BYTES,
     WHOLE,
     Application,
@@ -91,14 +91,14 @@ class OnePacketCycle(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         kind = message["type"]
-        if kind in (WHOLE, HEAD) and (self.response_started or not self._takes_it()):
+        if kind in (WHOLE, STREAM_HEAD) and (self.response_started or not self._takes_it()):
             await super().send({"type": "http.response.start", "status": message["status"], "headers": message["headers"]})
             if kind == WHOLE:
                 await super().send({"type": "http.response.body", "body": message["body"]})
         elif kind == WHOLE:
             self._begin(message, b"")
             self._end(self._head + message["body"])
-        elif kind == HEAD:
+        elif kind == STREAM_HEAD:
             self.chunked_encoding = True
             self._begin(message, b"transfer-encoding: chunked\r\n")
             asyncio.get_running_loop().call_soon(self._write_head)

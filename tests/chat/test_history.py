@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,6 +160,13 @@ def test_what_left_history_or_still_runs_is_not_sent() -> None:
 def test_a_failed_tool_tells_its_error_and_a_value_is_sent_as_json() -> None:
     failed, value = server_call("p1", output=None, ok=False, error="The host does not answer."), server_call("p2", output={"n": 1})
     assert contents(provider_messages([user("a"), assistant(failed, value)]))[2:] == ["The host does not answer.", '{"n":1}']
+
+
+@pytest.mark.parametrize("text", ["look", " ", ""])
+def test_a_lone_text_is_what_it_is_among_parts(text: str) -> None:
+    """The short way of what nearly every input is, beside the way of all others."""
+    part, nothing = {"type": "text", "text": text}, {"type": "text", "text": ""}
+    assert user_messages([part]) == user_messages([part, nothing])
 
 
 def test_all_kinds_of_user_parts_have_their_provider_form() -> None:

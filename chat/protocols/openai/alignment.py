@@ -39,7 +39,7 @@ class Known(NamedTuple):
 
 def continued(known: Known, entries: Sequence[Entry], notice: str = "") -> Continuation:
     """`notice` ends the text of a paused turn (OAI-41) and is no part of what is stored. Raises invalid_value."""
-    if len(entries) == 1 and entries[0].role == "user":
+    if len(entries) == 1 and entries[0].role == "user":  # as nearly always: what the rest would make of it
         return Continuation(parts=input_parts(entries))
     results = _trailing_results(entries)
     last_user = max((index for index, entry in enumerate(entries) if entry.role == "user"), default=-1)

@@ -52,7 +52,7 @@ def id_of(header: str) -> str:
 
 async def look_up(principal: Principal, agent: AgentSpec, conversation_id: str) -> Conversation:
     """The caller's conversation of that id with this agent, or a new one of that name. Raises store_unavailable."""
-    namespace = f"openai:{principal.key}:{agent.key if agent.id else None}"
+    namespace = f"openai:{principal.key}:{agent.id}"
     if settings.CHAT_CONVERSATIONS_MAX <= 0:
         return Conversation(id=conversation_id, cache="off", lock_id=uuid5(NAMESPACE_URL, f"{namespace}:{conversation_id}"))
     with _never_silent:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 from agents import directory
 from agents.errors import SwitchboardError
+from agents.settings import settings
 from agents.specs import AgentSpec
 from chat.errors import SessionChanged, TurnError
 from chat.events import TurnCancelled, TurnFailed, TurnPaused
