@@ -4,6 +4,8 @@ import os
 import time
 from uuid import UUID
 
+import orjson
+
 _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 _RANDOM_BITS = ~((0xF << 76) | (0x3 << 62)) & ((1 << 80) - 1)
 _BYTES = 10
@@ -16,6 +18,11 @@ _used = 0
 def uuid7() -> UUID:
     """A UUID of version 7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then 74 random bits."""
     return UUID(int=(time.time_ns() // 1_000_000 << 80) | _VERSION_AND_VARIANT | _random_bits())
+
+
+def text(value: UUID) -> str:
+    """What str() makes of it, in a third of the time."""
+    return orjson.dumps(value)[1:-1].decode()
 
 
 def new_request_id() -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from agents import directory
+from agents import directory, ids
 from chat import endrecords, finished, gates, idempotency, metrics, store, usual
 from chat.endings import least
 from chat.errors import TurnError
@@ -63,7 +63,7 @@ def sums(turn: Turn) -> dict[str, Any]:
 
 
 def _final(turn: Turn) -> dict[str, Any]:
-    return {"context_tokens": turn.progress.context_tokens, "message_id": str(turn.assistant_id), "job": _job(turn)}
+    return {"context_tokens": turn.progress.context_tokens, "message_id": ids.text(turn.assistant_id), "job": _job(turn)}
 
 
 def _job(turn: Turn) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 
+from agents import ids
 from agents.tools.base import ToolContext
 from chat import finishing, gates, history, loop, records, sessionbell, store
 from chat.claims import Entered, Entry, Waiting
@@ -172,8 +173,8 @@ def _started(turn: Turn) -> TurnStarted:
         agent=agent.name,
         version=agent.version,
         model=agent.model.name,
-        session_id=str(request.session.id) if request.session else "",
-        message_id=str(turn.assistant_id),
+        session_id=ids.text(request.session.id) if request.session else "",
+        message_id=ids.text(turn.assistant_id),
         tools=tuple(tool.name for tool in agent.tools) if request.tools else (),
         created_s=turn.started_at.timestamp(),
         context_window=agent.model.context_window,

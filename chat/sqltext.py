@@ -4,6 +4,7 @@ SQLite is given values one by one, in statements of as many rows as there are. P
 parameter, so that one prepared statement does for any number of rows.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,6 +18,9 @@ from django.db.models import DateTimeField, DecimalField, ForeignKey, JSONField,
 
 Adapt = Callable[[Any], Any]
 Rows = Sequence[Sequence[Any]]
+
+for kind, same in ((type(None), lambda value: value), (bool, int)):
+    sqlite3.register_adapter(kind, same)  # without, each such value is asked for methods that it does not have
 
 
 @cache
@@ -208,13 +212,14 @@ def _plain(value: Any) -> Any:
 
 
 def _hex(value: UUID) -> str:
-    return f"{value.int:032x}"
+    return value.int.to_bytes(16).hex()
 
 
 @lru_cache(maxsize=64)
 def naive(value: datetime) -> str:
     """As SQLite stores times: in UTC, without saying so."""
-    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(" ")[:-6]
+    text = orjson.dumps(value if value.tzinfo is UTC else value.astimezone(UTC)).decode()
+    return f"{text[1:11]} {text[12:-7]}"
 
 
 def _aware(value: Any) -> datetime:

@@ -10,8 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from agents import directory
-from agents.ids import uuid7
+from agents import directory, ids
 from chat import finished, gates, process
 from chat.claims import Claim
 from chat.errors import TurnError
@@ -74,8 +73,8 @@ class Turn:
         self.started_s = time.monotonic()
         self.started_at = datetime.now(UTC)
         self.begin = begin_values(request, execution_id, self.started_at)
-        self.assistant_id = uuid7()
-        self.execution_text = str(execution_id)
+        self.assistant_id = ids.uuid7()
+        self.execution_text = ids.text(execution_id)
         self.keep_on_leave = request.keep_on_leave
         self.decided = False
         self.produced = False
@@ -115,7 +114,7 @@ class Turn:
         """X-Execution-Id, X-Switchboard-Agent, X-Session-Id, and the six of R14.3."""
         found = {"X-Execution-Id": self.execution_text, "X-Switchboard-Agent": self.request.agent.name}
         if self.session is not None:
-            found["X-Session-Id"] = str(self.session.id)
+            found["X-Session-Id"] = ids.text(self.session.id)
         if self.replayed:
             found["Idempotent-Replayed"] = "true"
         return {**found, **gates.rate_headers(self.rate)}
@@ -198,7 +197,7 @@ def find(execution_id: UUID) -> Turn | None:
 def begin_values(request: TurnRequest, execution_id: UUID, now: datetime) -> Begin:
     return Begin(
         execution_id=execution_id,
-        message_id=uuid7(),
+        message_id=ids.uuid7(),
         request=request,
         process=process.NAME,
         created_at=now,
@@ -217,7 +216,7 @@ def claim_of(turn: Turn) -> Claim:
         session_id=request.session.id if request.session else request.lock_id,
         owner=request.principal.key if request.principal.user_id is None else f"user:{request.principal.user_id}",
         policy=request.busy or agent.turn_policy,
-        agent_key=str(agent.id or agent.name),
+        agent_key=ids.text(agent.id) if agent.id else agent.name,
         max_parallel=agent.max_parallel_runs,
         max_queued=agent.max_queued_chats,
         rate=rate,

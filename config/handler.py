@@ -109,11 +109,12 @@ class Handler(ASGIHandler):
         if isinstance(response, StreamAnswer):
             await self._stream(request, response, send)
         else:
-            start, body = _start(response, request.request_id), b"".join(response)
+            body = b"".join(response)
+            lines = _lines(response, request.request_id, len(body))
             if scope.get(transport.WHOLE) and request.method != "HEAD":
-                await send({**start, "type": transport.WHOLE, "body": body})
+                await send({"type": transport.WHOLE, "status": response.status_code, "lines": lines, "body": body})
             else:
-                await send(start)
+                await send(transport.start(response.status_code, lines))
                 await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
         duration_ms = (time.monotonic() - started) * 1000
         metrics.http_request(str(request.method), request.route, response.status_code)
@@ -121,10 +122,11 @@ class Handler(ASGIHandler):
 
     async def _stream(self, request: WireRequest, response: StreamAnswer, send: Send) -> None:
         try:
-            start = _start(response, request.request_id)
+            lines = _lines(response, request.request_id)
             if request.scope.get(transport.WHOLE) and request.method != "HEAD" and not response.has_header("Content-Length"):
-                start["type"] = transport.STREAM_HEAD
-            await send(start)
+                await send({"type": transport.STREAM_HEAD, "status": response.status_code, "lines": lines})
+            else:
+                await send(transport.start(response.status_code, lines))
         except BaseException:
             response.close()
             raise
@@ -183,24 +185,15 @@ def envelope_for(path: str) -> Envelope:
     return next((envelope for prefix, envelope in ENVELOPES if path.startswith(prefix)), native_envelope)
 
 
-def _start(response: HttpResponseBase, request_id: str) -> dict[str, Any]:
-    headers = [(_name(name), value.encode("latin-1")) for name, value in response.items()]
-    headers.append((b"x-request-id", request_id.encode()))
-    own: Mapping[str, str] = getattr(response, "wire_headers", {})
-    if not _BREAKS.isdisjoint("".join(own.values())):
+def _lines(response: HttpResponseBase, request_id: str, length: int | None = None) -> bytes:
+    """The headers of an answer as HTTP/1.1 writes them, the `length` of its body among them if it is known."""
+    fields = [*response.items(), ("X-Request-Id", request_id), *getattr(response, "wire_headers", {}).items()]
+    if length is not None and not response.has_header("Content-Length"):
+        fields.append(("Content-Length", str(length)))
+    lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
+    if not lines.count("\r") == lines.count("\n") == len(fields) or "\0" in lines:
         raise BadHeaderError("a header has a line break")
-    headers += [(_name(name), value.encode("latin-1")) for name, value in own.items()]
-    if not isinstance(response, StreamAnswer) and not response.has_header("Content-Length"):
-        headers.append((b"content-length", str(len(response.content)).encode()))  # type: ignore[attr-defined]  # HttpResponse
-    return {"type": "http.response.start", "status": response.status_code, "headers": headers}
-
-
-_BREAKS = frozenset("\r\n\0")
-
-
-@lru_cache(maxsize=1000)
-def _name(name: str) -> bytes:
-    return name.lower().encode("ascii")
+    return lines.encode("latin-1")
 
 
 def _request_id(asked: str) -> str:

@@ -32,9 +32,9 @@ WEBSOCKET_BYTES = int(settings.WS_MAX_FRAME_BYTES) + 48_576
 """WS-67: above the websocket wire's own limit, which answers properly; daphne's two options and uvicorn's follow it."""
 
 WHOLE = "switchboard.whole"
-"""In a scope: the server takes a whole answer in one message of this type, with `status`, `headers` and `body`."""
+"""In a scope: the server takes a whole answer in one message of this type: `status`, headers as `lines` of HTTP/1.1, and `body`."""
 STREAM_HEAD = "switchboard.stream_head"
-"""A server that takes whole answers takes heads of streams in this type, too: `http.response.start` whose lines were checked."""
+"""A server that takes whole answers takes heads of streams in this type, too: `status` and `lines`."""
 
 _UPLOADS = ("/admin/", "/attachment/", "/knowledge/")
 _FORM_BYTES = 1_048_576
@@ -44,6 +44,12 @@ def body_limit(path: str) -> int:
     """Bytes of a request body that may come in for `path`: the largest any published agent allows; more for uploads (R12.1a)."""
     largest = max(int(settings.CHAT_MAX_REQUEST_SIZE), directory.current().max_body_bytes)
     return max(largest, int(settings.UPLOAD_MAX_BYTES) + _FORM_BYTES) if path.startswith(_UPLOADS) else largest
+
+
+def start(status: int, lines: bytes) -> dict[str, Any]:
+    """The same head as ASGI's own message."""
+    fields = [line.split(b": ", 1) for line in lines.split(b"\r\n")[:-1]]
+    return {"type": "http.response.start", "status": status, "headers": [(name.lower(), value) for name, value in fields]}
 
 
 def refusal(sentence: str, code: str = "invalid_request") -> tuple[list[tuple[bytes, bytes]], bytes]:

@@ -34,6 +34,7 @@ from config.transport import (
     Application,
     ReaderClock,
     raw_refusal,
+    start,
 )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ class OnePacketCycle(RequestResponseCycle):
     async def send(self, message: Any) -> None:
         kind = message["type"]
         if kind in (WHOLE, STREAM_HEAD) and (self.response_started or not self._takes_it()):
-            await super().send({"type": "http.response.start", "status": message["status"], "headers": message["headers"]})
+            await super().send(start(message["status"], message["lines"]))  # type: ignore[arg-type]  # a dict of a type of its own
             if kind == WHOLE:
                 await super().send({"type": "http.response.body", "body": message["body"]})
         elif kind == WHOLE:
@@ -110,11 +111,9 @@ class OnePacketCycle(RequestResponseCycle):
     def _begin(self, message: Any, more: bytes) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        parts = [STATUS_LINE[message["status"]]]
-        for name, value in (*self.default_headers, *message["headers"]):
-            parts += (name, b": ", value, b"\r\n")
-        parts += (more, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        self._head = b"".join(parts)
+        own = [b"%b: %b\r\n" % header for header in self.default_headers]
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self._head = b"".join((STATUS_LINE[message["status"]], *own, message["lines"], more, end))
 
     def _write_head(self) -> None:
         """Nothing followed it at once."""

@@ -167,7 +167,7 @@ class AnswerReader:
 
 def _read_thoughts(delta: dict[str, Any], deltas: list[Delta]) -> None:
     for name in REASONING_FIELDS:
-        if text := _plain(delta.get(name)):
+        if (value := delta.get(name)) and (text := _plain(value)):
             _append(deltas, Reasoning, text)
             break
     if refusal := delta.get("refusal"):

@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from chat.views import respond
 from config.asgi import application
-from config.handler import _start
+from config.handler import _lines
 from config.transport import STREAM_HEAD, WHOLE
 from config.uvicornserver import PatientProtocol
 
@@ -70,13 +70,13 @@ def body(data, more=False):
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
-def head(*headers):
+def head(lines=b""):
     """Of a stream, as config.handler sends it."""
-    return {"type": STREAM_HEAD, "status": 200, "headers": headers}
+    return {"type": STREAM_HEAD, "status": 200, "lines": lines}
 
 
-def whole(data, *headers):
-    return {"type": WHOLE, "status": 200, "headers": headers, "body": data}
+def whole(data, lines):
+    return {"type": WHOLE, "status": 200, "lines": lines, "body": data}
 
 
 SIZED = (b"content-length", b"5")
@@ -101,7 +101,7 @@ CHUNKED = b"transfer-encoding: chunked\r\n"
         ("GET", [head(), body(b"a", True), body(b"", True), body(b"")], [CHUNKED + b"\r\n1\r\na\r\n", b"0\r\n\r\n"]),
         ("GET", [start(204), body(b"")], [b"\r\n\r\n"]),
         ("HEAD", [start(200, SIZED), body(b"")], [b"content-length: 5\r\n\r\n"]),
-        ("GET", [whole(b"whole", SIZED)], [b"content-length: 5\r\n\r\nwhole"]),
+        ("GET", [whole(b"whole", b"Content-Length: 5\r\n")], [b"Content-Length: 5\r\n\r\nwhole"]),
     ],
 )
 async def test_the_head_of_a_wire_goes_out_with_the_first_of_the_body(method, messages, pieces):
@@ -119,7 +119,7 @@ async def test_the_application_is_told_that_a_server_takes_whole_answers_and_a_s
 
     async def answer(scope, receive, send):
         told.append(scope[WHOLE])
-        await send(whole(b"whole", SIZED))
+        await send(whole(b"whole", b"Content-Length: 5\r\n"))
 
     connection = connected(answer)
     connection.pause_writing()
@@ -130,7 +130,7 @@ async def test_the_application_is_told_that_a_server_takes_whole_answers_and_a_s
     assert b"".join(connection.transport.written).endswith(b"content-length: 5\r\n\r\nwhole")
 
 
-@pytest.mark.parametrize("opening", [whole(b"whole", SIZED), head()], ids=["whole", "stream"])
+@pytest.mark.parametrize("opening", [whole(b"whole", b"Content-Length: 5\r\n"), head()], ids=["whole", "stream"])
 async def test_an_answer_begins_once(opening):
     async def answer(scope, receive, send):
         await send(head())
@@ -176,7 +176,7 @@ async def test_a_head_whose_body_takes_time_goes_out_alone():
     ("messages", "end"),
     [
         ([start(200, SIZED), body(b"whole")], b"connection: close\r\n\r\nwhole"),
-        ([whole(b"whole", SIZED)], b"connection: close\r\n\r\nwhole"),
+        ([whole(b"whole", b"Content-Length: 5\r\n")], b"connection: close\r\n\r\nwhole"),
         ([head(), body(b"whole")], b"connection: close\r\n\r\n5\r\nwhole\r\n0\r\n\r\n"),
     ],
     ids=["in parts", "whole", "stream"],
@@ -212,7 +212,7 @@ async def test_a_header_that_is_none_is_never_sent(header):
 @pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\0"])
 def test_nor_one_of_a_wire(value):
     with pytest.raises(BadHeaderError):
-        _start(respond({}, headers={"X-Bad": value}), "req_1")
+        _lines(respond({}, headers={"X-Bad": value}), "req_1")
 
 
 async def ask(connection):

@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.db import InterfaceError, OperationalError
 
+from agents import ids
 from agents.access import Principal
 from agents.database import run
 from agents.errors import SwitchboardError
@@ -52,7 +53,7 @@ def id_of(header: str) -> str:
 
 async def look_up(principal: Principal, agent: AgentSpec, conversation_id: str) -> Conversation:
     """The caller's conversation of that id with this agent, or a new one of that name. Raises store_unavailable."""
-    namespace = f"openai:{principal.key}:{agent.id}"
+    namespace = f"openai:{principal.key}:{agent.id and ids.text(agent.id)}"
     if settings.CHAT_CONVERSATIONS_MAX <= 0:
         return Conversation(id=conversation_id, cache="off", lock_id=uuid5(NAMESPACE_URL, f"{namespace}:{conversation_id}"))
     with _never_silent:
