@@ -20,7 +20,7 @@ _EVENT_BYTES = 160
 
 ATTEMPT_NUMBERS = 1_000_000
 """How much higher the events of a run's next attempt are numbered: what a process that was given up still writes is below (AG-32)."""
-_TEXTS = (TextDelta, ReasoningDelta)
+_TEXTS = frozenset((TextDelta, ReasoningDelta))
 _LOST = Gap(0, 0)
 """Stands for an event in a gap, whose end stands for all of them."""
 
@@ -54,10 +54,10 @@ class Log:
     def append(self, event: TurnEvent | Gap) -> None:
         """Numbers the event and wakes the readers; a terminal one completes the log."""
         self.events.append(event)
-        if isinstance(event, TERMINAL):
+        if type(event) in TERMINAL:
             self.complete = True
         for follower in self.followers:
-            if follower.wants is None or isinstance(event, follower.wants):
+            if follower.wants is None or type(event) in follower.wants:
                 follower.wake()
 
     def restart(self, seq: int) -> None:
@@ -84,12 +84,12 @@ class Log:
         return [
             Numbered(self.base + index + 1, event)
             for index, event in enumerate(self.events[start:], start)
-            if event is not _LOST and not (isinstance(event, TurnPaused) and index < last)
+            if event is not _LOST and not (type(event) is TurnPaused and index < last)
         ]
 
     def at_rest(self) -> bool:
         """Whether the newest event ends a segment: readers that have read it are done."""
-        return self.complete or (bool(self.events) and isinstance(self.events[-1], SEGMENT_ENDS))
+        return self.complete or (bool(self.events) and type(self.events[-1]) in SEGMENT_ENDS)
 
 
 class Follower:
@@ -100,7 +100,7 @@ class Follower:
 
     __slots__ = ("_future", "_last", "log", "seq", "wants")
 
-    def __init__(self, log: Log, after: int = 0, wants: tuple[type, ...] | None = None, *, ticks: bool = True) -> None:
+    def __init__(self, log: Log, after: int = 0, wants: frozenset[type] | None = None, *, ticks: bool = True) -> None:
         self.log = log
         self.wants = wants
         self.seq = after
@@ -207,7 +207,7 @@ class Registry:
         log.ended_at = time.monotonic()
         log.size = len(log.events) * _EVENT_BYTES
         for event in log.events:
-            log.size += len(event.text) if isinstance(event, _TEXTS) else 200
+            log.size += len(event.text) if type(event) in _TEXTS else 200  # type: ignore[union-attr]  # those two have it
         self._ended[log.execution_id] = log
         self._bytes += log.size
         self._evict()

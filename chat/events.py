@@ -325,9 +325,12 @@ TurnEvent = (
     | TurnCancelled
 )
 
-TERMINAL = (TurnFinished, TurnFailed, TurnCancelled)
-SEGMENT_ENDS = (TurnFinished, TurnFailed, TurnCancelled, TurnPaused)
-PRODUCED = (TextDelta, ReasoningDelta, RefusalDelta, ToolCalled, *SEGMENT_ENDS)
+SegmentEnd = TerminalEvent | TurnPaused
+
+TERMINAL: frozenset[type] = frozenset((TurnFinished, TurnFailed, TurnCancelled))
+"""These three sets are asked for an event's type by every event of every turn: in a set it is found at once."""
+SEGMENT_ENDS = TERMINAL | {TurnPaused}
+PRODUCED = SEGMENT_ENDS | {TextDelta, ReasoningDelta, RefusalDelta, ToolCalled}
 """Events that decide the HTTP status: R5.1's first event is the first of these."""
 
 

@@ -277,7 +277,7 @@ async def stored_events(execution_id: UUID) -> tuple[list[TurnEvent], int]:
 
 async def append_end(execution_id: UUID, last_seq: int, event: TurnEvent) -> None:
     """Writes the end of a run whose process is gone, so that its watchers everywhere hear of it; numbers go on in the stream."""
-    assert isinstance(event, TERMINAL)
+    assert type(event) in TERMINAL
     with contextlib.suppress(*failures()):
         newest: Any = await client().xrevrange(key(execution_id), count=1)
         seq = max([last_seq, *(int(_text(entry_id).partition("-")[0]) for entry_id, _ in newest)]) + 1

@@ -94,7 +94,7 @@ async def end(turn: Turn, event: TurnEvent) -> None:
         event = stored
     await _release(turn, finish, event, written)
     turn.emit(event)
-    if written and turn.begin.unreported and isinstance(event, TERMINAL):
+    if written and turn.begin.unreported and type(event) in TERMINAL:
         finished.tell(turn.execution_id)
     live.pop(turn.execution_id, None)
     registry.end(turn.log)

@@ -5,19 +5,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.events import (
-    SEGMENT_ENDS,
     FileMade,
     Gap,
     Numbered,
     OutputMade,
     ReasoningDelta,
     RefusalDelta,
+    SegmentEnd,
     SourceCited,
-    TerminalEvent,
     TextDelta,
     ToolCalled,
     ToolReturned,
+    TurnCancelled,
     TurnEvent,
+    TurnFailed,
+    TurnFinished,
     TurnPaused,
     TurnStarted,
 )
@@ -36,7 +38,7 @@ class Outcome:
     sources: list[SourceCited] = field(default_factory=list)
     files: list[FileMade] = field(default_factory=list)
     outputs: list[OutputMade] = field(default_factory=list)
-    end: TerminalEvent | TurnPaused | None = None
+    end: SegmentEnd | None = None
 
     @property
     def text(self) -> str:
@@ -87,7 +89,7 @@ def _add(outcome: Outcome, event: TurnEvent | Gap) -> None:
             outcome.started = outcome.started or event
         case SourceCited() | FileMade() | OutputMade():
             _LISTS[type(event)](outcome).append(event)
-        case _ if isinstance(event, SEGMENT_ENDS):
+        case TurnFinished() | TurnFailed() | TurnCancelled() | TurnPaused():
             outcome.end = event
         case Gap(restart=True):
             outcome.__init__()  # type: ignore[misc]  # what was said before is void (R7.4)

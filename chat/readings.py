@@ -184,7 +184,7 @@ class Reading:
 
     def _tell_all(self, batch: Batch) -> None:
         """Whoever was told as much elsewhere is passed over; but every run ends, also for who claims to have seen more than there is."""
-        seq, ends = batch[-1].seq, isinstance(batch[-1].event, TERMINAL)
+        seq, ends = batch[-1].seq, type(batch[-1].event) in TERMINAL
         for form, group in list(self._watchers.items()):
             teller = self._tellers.get(form)
             objects = teller.tell(batch) if teller else ()

@@ -19,8 +19,9 @@ from django.db.models import DateTimeField, DecimalField, ForeignKey, JSONField,
 Adapt = Callable[[Any], Any]
 Rows = Sequence[Sequence[Any]]
 
-for kind, same in ((type(None), lambda value: value), (bool, int)):
-    sqlite3.register_adapter(kind, same)  # without, each such value is asked for methods that it does not have
+# Without these, sqlite3 asks every such value for methods that it does not have, and puts each failure into words.
+sqlite3.register_adapter(type(None), lambda nothing: nothing)
+sqlite3.register_adapter(bool, int)
 
 
 @cache

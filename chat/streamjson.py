@@ -103,7 +103,7 @@ class Encoder:
             index = self._teller.hear(event)
             return self._delta(seq, index, event.text) if self._partial and event.text and seq > self._after else b""
         frames = [self._frame(told, told.get("seq", seq)) for told in self._teller.tell(item) if told.get("seq", seq) > self._after]
-        if isinstance(event, SEGMENT_ENDS) and self._form == "sse":
+        if type(event) in SEGMENT_ENDS and self._form == "sse":
             frames.append(self._frame({"type": "stream_end"}, seq))
         return b"".join(frames)
 

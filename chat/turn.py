@@ -121,9 +121,9 @@ class Turn:
 
     def emit(self, event: TurnEvent) -> None:
         """Numbers an event; the first produced one decides the HTTP status (R5.1)."""
-        if not self.decided and isinstance(event, PRODUCED):
+        if not self.decided and type(event) in PRODUCED:
             self.decided = True
-            self.produced = not isinstance(event, SEGMENT_ENDS)
+            self.produced = type(event) not in SEGMENT_ENDS
         self.log.append(event)
         if _SHARED:
             shipper.note(self.log)
@@ -131,11 +131,9 @@ class Turn:
     def check(self, events: Sequence[Numbered]) -> None:
         """Raises what ended the turn before it produced anything (R5.1); later failures are the wire's in-band business."""
         for _, event in events:
-            if isinstance(event, TurnFailed):
-                raise self.error_of(event)
-            if isinstance(event, TurnCancelled):
-                raise self.error_of(event)
-            if isinstance(event, PRODUCED):
+            if type(event) in PRODUCED:
+                if isinstance(event, TurnFailed | TurnCancelled):
+                    raise self.error_of(event)
                 return
 
     def error_of(self, event: TurnFailed | TurnCancelled) -> TurnError:

@@ -159,7 +159,7 @@ async def _replay(request: TurnRequest, execution_id: UUID) -> Turn:
     log = await log_of(execution_id)
     turn = Turn(replace(request, session=_session_then(request, log)), execution_id, log)
     turn.replayed = True
-    turn.decided = any(isinstance(event, PRODUCED) for event in log.events)
+    turn.decided = any(type(event) in PRODUCED for event in log.events)
     turn.keep_on_leave = True
     return turn
 

@@ -90,7 +90,7 @@ def completion(events: Iterable[Numbered], form: Form, metadata: Mapping[str, st
     answer = _Answer()
     for _, event in events:
         answer.take(event)
-        if isinstance(event, SEGMENT_ENDS):
+        if type(event) in SEGMENT_ENDS:
             break
     message = answer.message(form)
     whole: dict[str, Any] = {

@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 from chat.events import (
-    SEGMENT_ENDS,
     Batch,
     Gap,
     Numbered,
     PendingApproval,
     RefusalDelta,
+    SegmentEnd,
     TextDelta,
     TurnCancelled,
     TurnFailed,
@@ -23,7 +23,6 @@ from chat.events import (
     TurnPaused,
 )
 
-End = TurnFinished | TurnFailed | TurnCancelled | TurnPaused
 _STATUS = {TurnFinished: "success", TurnFailed: "failed", TurnCancelled: "cancelled", TurnPaused: "paused"}
 
 
@@ -47,7 +46,7 @@ class Encoder:
             return text_frame(seq, content) if content and seq > self._after else b""
         if isinstance(event, Gap):
             return self._gap(seq, event)
-        if isinstance(event, SEGMENT_ENDS) and seq > self._after:
+        if isinstance(event, SegmentEnd) and seq > self._after:
             return b"id: %d\ndata: %b\n\n" % (seq, orjson.dumps(self._final(event)))
         return b""
 
@@ -58,7 +57,7 @@ class Encoder:
             told["restart"] = True
         return b"id: %d\ndata: %b\n\n" % (seq, orjson.dumps(told)) if seq > self._after else b""
 
-    def _final(self, event: End) -> dict[str, Any]:
+    def _final(self, event: SegmentEnd) -> dict[str, Any]:
         told: dict[str, Any] = {"content": "", "is_final": True, "metrics": metrics(event), **self._ids, "status": _STATUS[type(event)]}
         if isinstance(event, TurnFailed | TurnCancelled):
             told |= {"error": event.message, "code": event.code}
@@ -103,7 +102,7 @@ class Text:
         return "\n\n" + event.text if apart else event.text
 
 
-def metrics(event: End) -> dict[str, Any]:
+def metrics(event: SegmentEnd) -> dict[str, Any]:
     """Exactly these eight keys; tokens are sums over all model calls (RUN-21)."""
     usage = event.usage
     return {
