@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("switchboard.events")
 FLUSH_S = 0.025
-SOON_S = 0.005
+SOON_S = 0.010
 """Between one flush and the next, however urgent: what is urgent in many runs goes together."""
 FULL = 32
 """Events of one execution that are not made to wait for the next flush."""

@@ -7,13 +7,16 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.conf import settings
 
+from agents import ids
 from chat import claims, redis
 from chat.claims import LEASE_S, MAX_WAITING_TURNS, UNCHANGED, Claim, Entered, Entry, Interrupts, NewHistory, Waiting
 from chat.errors import TurnError
@@ -101,7 +104,7 @@ class RedisLeases:
     def _arguments(self, held: Held, known_version: int) -> list[Argument]:
         claim, rate = held.claim, held.claim.rate
         return [
-            str(claim.execution_id), claim.policy, self._lease_ms, self._waiter_ms, held.arrival, claim.max_parallel, claim.max_queued,
+            ids.text(claim.execution_id), claim.policy, self._lease_ms, self._waiter_ms, held.arrival, claim.max_parallel, claim.max_queued,
             MAX_WAITING_TURNS, rate.rpm if rate else 0, rate.tpm if rate else 0, rate.tokens if rate else 0, known_version,
             settings.RUN_CACHE_TTL, TurnBell.CHANNEL, self._patience_ms,
         ]  # fmt: skip
@@ -168,9 +171,12 @@ class RedisLeases:
     def _give_up(self, execution_id: UUID) -> None:
         """After a cancelled request, which may still be under way: leaves a little later, without making the canceller wait."""
         if execution_id in self._held:
-            task = asyncio.get_running_loop().create_task(self._leave_later(self._held.pop(execution_id)))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._later(self._leave_later(self._held.pop(execution_id)))
+
+    def _later(self, leaving: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(leaving)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _leave_later(self, held: Held) -> None:
         await asyncio.sleep(0.05)
@@ -182,7 +188,9 @@ class RedisLeases:
             await self._depart(held, 0, again=again)
 
     async def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
-        """One round trip. Never fails: what Redis does not hear of lapses by itself (RUN-34)."""
+        """Never fails: what Redis does not hear of lapses by itself (RUN-34). Nobody waits for the answer: whatever this process asks
+        of Redis comes after it, and so, by far, does whoever heard of the end and asks by way of another process.
+        """
         await self._leave(execution_id, real_tokens, transcript)
 
     async def _leave(self, execution_id: UUID, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
@@ -198,10 +206,18 @@ class RedisLeases:
         keys = _keys(claim)
         keys[0] = f"{keys[0]}:{held.window}"
         history = _history_arguments(transcript, held.stored_version)
+        left = ids.text(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL, -int(again)
+        if not _exit.post(keys, left, partial(self._exit_soon, keys, left)):
+            await self._exit(keys, left)
+
+    async def _exit(self, keys: Sequence[str], left: Sequence[Argument]) -> None:
         try:
-            await _exit.run(keys, [str(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL, -int(again)])
+            await _exit.run(keys, left)
         except Unreachable as error:
-            logger.warning("the lease of run %s is left to lapse: %s", claim.execution_id, error)
+            logger.warning("the lease of run %s is left to lapse: %s", left[0], error)
+
+    def _exit_soon(self, keys: Sequence[str], left: Sequence[Argument]) -> None:
+        self._later(self._exit(keys, left))
 
     async def renew(self) -> list[UUID]:
         """Renews the leases of this process; returns the executions whose lock another one has taken: they should stop."""
@@ -240,11 +256,11 @@ class RedisLeases:
 
 
 def _session(session_id: UUID) -> str:
-    return f"sb:turn:{session_id}"
+    return f"sb:turn:{ids.text(session_id)}"
 
 
 def _history(owner: str, session_id: UUID) -> str:
-    return f"sb:history:{owner}:{session_id}"
+    return f"sb:history:{owner}:{ids.text(session_id)}"
 
 
 def _keys(claim: Claim) -> list[str]:

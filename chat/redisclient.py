@@ -5,8 +5,8 @@ Only chat.redis and what is for several processes alone may import this: it take
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha1
 from pathlib import Path
@@ -36,10 +36,14 @@ class Calls:
     lines: "ConnectionPool"
     line: Line | None = None
     dialling: "asyncio.Task[Line] | None" = None
+    scripts: set[str] = field(default_factory=set)
+    """Digests of those that were run over this line: its store knows them, unless somebody has it forget them."""
 
     async def call(self, command: Command) -> Any:
-        """The answer to one command. Raises RedisError or OSError."""
-        answer = (await self.call_all([command]))[0]
+        """The answer to one command, sent again once when the connection broke. Raises RedisError or OSError."""
+        answer = await (self._open() or await self._dialled()).ask(command)
+        if isinstance(answer, LostConnection):
+            answer = await (self._open() or await self._dialled()).ask(command)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -58,10 +62,16 @@ class Calls:
         return answers
 
     async def _asked(self, commands: Sequence[Command]) -> list[Any]:
-        line = self.line
-        if line is None or not line.is_open:
-            line = await self._dialled()
+        line = self._open() or await self._dialled()
         return [await answer for answer in [line.ask(command) for command in commands]]
+
+    def post(self, command: Command) -> "asyncio.Future[Any] | None":
+        """Sends it in its order among what is asked here, and does not wait. None: not without dialling."""
+        line = self._open()
+        return line.ask(command) if line is not None else None
+
+    def _open(self) -> Line | None:
+        return self.line if self.line is not None and self.line.is_open else None
 
     async def _dialled(self) -> Line:
         """Whoever needs the line meanwhile waits for the same one."""
@@ -72,10 +82,12 @@ class Calls:
     async def _dial(self) -> Line:
         async with asyncio.timeout(TIMEOUT_S):
             self.line = await dial(self.lines.make_connection())  # type: ignore[no-untyped-call]  # redis-py's is
+        self.scripts.clear()
         return self.line
 
     async def close(self) -> None:
         if self.line is not None:
+            await self.line.settled()
             self.line.close()
         await self.client.aclose()
 
@@ -123,8 +135,21 @@ class Script:
 
     async def run(self, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         """One round trip; two when the store does not know the script (after its restart). Raises RedisError or OSError."""
-        call = here().call
+        calls = here()
         try:
-            return await call(["EVALSHA", self._digest, len(keys), *keys, *arguments])
+            answer = await calls.call(["EVALSHA", self._digest, len(keys), *keys, *arguments])
         except NoScriptError:
-            return await call(["EVAL", self._text, len(keys), *keys, *arguments])
+            answer = await calls.call(["EVAL", self._text, len(keys), *keys, *arguments])
+        calls.scripts.add(self._digest)
+        return answer
+
+    def post(self, keys: Sequence[str], arguments: Sequence[Argument], failed: Callable[[], None]) -> bool:
+        """Has it run in its order among what is asked here, and does not wait; `failed` is called if it was not. False: it is to be run."""
+        calls = here()
+        if self._digest not in calls.scripts:
+            return False
+        answer = calls.post(["EVALSHA", self._digest, len(keys), *keys, *arguments])
+        if answer is None:
+            return False
+        answer.add_done_callback(lambda done: failed() if isinstance(done.result(), Exception) else None)
+        return True

@@ -88,6 +88,11 @@ class Line(asyncio.Protocol):
         self._waiting.clear()
         self.close()
 
+    async def settled(self) -> None:
+        """Until what was asked has its answer."""
+        if self._waiting:
+            await asyncio.wait((self._waiting[-1][0],), timeout=TIMEOUT_S)
+
     def close(self) -> None:
         self.is_open = False
         if self._watch is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import connections
 
-from chat.sqlpipe import BEGIN, BY_KEYS, COMMIT, Value
+from chat.sqlpipe import BY_KEYS, Value
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -58,7 +58,7 @@ class Line:
         """All of them in one transaction. `done` is called once, perhaps at once."""
         self._done = done
         try:
-            for text, values in ((BEGIN, ()), *statements, (COMMIT, ())):
+            for text, values in statements:
                 self._queue(text, values)
             self._pg.pipeline_sync()
             self._flush()

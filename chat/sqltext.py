@@ -5,7 +5,7 @@ parameter, so that one prepared statement does for any number of rows.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -96,9 +96,9 @@ class Record:
         self._types.append(kind)
         return f"new.c{len(self._types)}"
 
-    def of(self, model: type[Model], columns: Sequence[str]) -> list[str]:
-        """Columns like those of `model`."""
-        return [self.plain(_field(model, name).db_type(connection)) for name in columns]
+    def of(self, model: type[Model], columns: Sequence[str], known: Mapping[str, str] | None = None) -> list[str]:
+        """Columns like those of `model`; `known`: those whose values are there already, and how a statement names them."""
+        return [known[name] if known and name in known else self.plain(_field(model, name).db_type(connection)) for name in columns]
 
     @property
     def width(self) -> range:

@@ -3,8 +3,9 @@
 Each does what chat.records and chat.endrecords do in several. A turn that turns out to be unusual is not touched, and is theirs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from agents.models import CatalogVersion
@@ -17,6 +18,12 @@ from chat.sqlline import Rows, Statement
 from chat.written import Began, Begin, Finish
 
 _ASKED_STATE = ("status", "in_history", "id")
+
+
+def own(columns: Sequence[str], known: Iterable[str]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Picks the values of a row that are not known without it."""
+    names = set(known)
+    return itemgetter(*(place for place, name in enumerate(columns) if name not in names))
 
 
 class _Begins:
@@ -101,9 +108,14 @@ def end(value: Finish) -> Usual | None:
     return _ENDS if value.stored and value.in_history and not (value.waited or value.reopens) else None
 
 
+_ASKED_KNOWN = {"session": "session", "execution_id": "id", "text": "message", "created_at": "created_at"}
+"""Columns of a question whose values a run's row has, too: each is sent once, as nothing takes PostgreSQL longer than reading it."""
+_asked_own = own(ASKED, (*_ASKED_KNOWN, "position"))
+
+
 def _begin_row(number: int, value: Begin) -> tuple[Any, ...]:
     session = value.request.session
-    return number, value.known_version, bool(session and session.by_name), *begun_row(value), *asked_row(value, 0)
+    return number, value.known_version, bool(session and session.by_name), *begun_row(value), *_asked_own(asked_row(value, 0))
 
 
 @cache
@@ -114,8 +126,9 @@ def _begin() -> tuple[bytes, range]:
     """
     new = sqltext.Record()
     number, version, by_name = new.plain("integer"), new.plain("bigint"), new.plain("boolean")
-    run, asked = new.of(Execution, BEGUN), new.of(Message, ASKED)
-    asked[ASKED.index("position")] = "new.place"
+    run = new.of(Execution, BEGUN)
+    known = dict(zip(BEGUN, run, strict=True))
+    asked = new.of(Message, ASKED, {"position": "new.place", **{name: known[same] for name, same in _ASKED_KNOWN.items()}})
     catalog = f"{CatalogVersion._meta.db_table} WHERE id = 1"
     is_usual = f"version = {version} AND status = 'active' AND paused_execution_id IS NULL AND (name IS NOT NULL OR NOT {by_name})"
     columns = f"version, status, paused_execution_id, name, {NEXT_PLACE} AS place"
@@ -132,9 +145,16 @@ def _begin() -> tuple[bytes, range]:
     return text.encode(), new.width
 
 
+_COUNTS_KNOWN = {"context_tokens": "context_tokens", "last_message_at": "completed_at"}
+_ANSWER_KNOWN = {"execution_id": "id", "text": "response", "created_at": "completed_at"}
+"""Likewise of a conversation's counts and of an answer, in the row of the end; an answer's session and place in history are known, too."""
+_counts_own = own(COUNT_COLUMNS, _COUNTS_KNOWN)
+_answer_own = own(MESSAGE, (*_ANSWER_KNOWN, "session", "in_history"))
+
+
 def _finish_row(number: int, value: Finish) -> tuple[Any, ...]:
     asked = (value.message_status, value.in_history, value.begin.message_id)
-    return number, bool(value.parts), *end_row(value), *asked, *answer_row(value), *count_row(value)
+    return number, bool(value.parts), *end_row(value), *asked, *_counts_own(count_row(value)), *_answer_own(answer_row(value))
 
 
 @cache
@@ -143,7 +163,10 @@ def _end() -> tuple[bytes, range]:
     new = sqltext.Record()
     number, says = new.plain("integer"), new.plain("boolean")
     end, asked = new.of(Execution, END_COLUMNS), new.of(Message, _ASKED_STATE)
-    answer, counts = new.of(Message, MESSAGE), new.of(ChatSession, COUNT_COLUMNS)
+    known = dict(zip(END_COLUMNS, end, strict=True))
+    counts = new.of(ChatSession, COUNT_COLUMNS, {name: known[same] for name, same in _COUNTS_KNOWN.items()})
+    answered = {"session": counts[-1], "in_history": asked[1], **{name: known[same] for name, same in _ANSWER_KNOWN.items()}}
+    answer = new.of(Message, MESSAGE, answered)
     is_ours = f"id = %s AND attempt_number = %s AND {OPEN}"
     text = f"""
         WITH given AS (SELECT new.* FROM {new.table}),
