@@ -112,6 +112,10 @@ def keep(transcripts: Cache, session_id: UUID, new: NewHistory) -> None:
         transcripts.drop(session_id)
 
 
+async def nothing() -> None:
+    """What is left to wait for when all is done."""
+
+
 def rate_limited(rate: RateState) -> TurnError:
     return TurnError("rate_limited", retry_after_s=rate.reset_whole_s, headers=rate_headers(rate))
 

@@ -2,12 +2,14 @@
 
 import logging
 import time
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from agents import directory, ids
 from chat import endrecords, finished, gates, idempotency, metrics, store, usual
+from chat.claims import nothing
 from chat.endings import least
 from chat.errors import TurnError
 from chat.eventlog import registry
@@ -92,9 +94,18 @@ async def end(turn: Turn, event: TurnEvent) -> None:
             await give_up(turn)
             return
         event = stored
-    await _release(turn, finish, event, written)
+    leaving = _leave(turn, finish, written)
+    if type(event) is TurnPaused:
+        await _left(turn, leaving)  # it may go on at once, and then enters under the same id
+    await _free_key(turn, event)
+    _tell(turn, event, finish, reported=written and bool(turn.begin.unreported))
+    if type(event) is not TurnPaused:
+        await _left(turn, leaving)
+
+
+def _tell(turn: Turn, event: TurnEvent, finish: Finish, *, reported: bool) -> None:
     turn.emit(event)
-    if written and turn.begin.unreported and type(event) in TERMINAL:
+    if reported and type(event) in TERMINAL:
         finished.tell(turn.execution_id)
     live.pop(turn.execution_id, None)
     registry.end(turn.log)
@@ -138,18 +149,36 @@ async def _as_stored(turn: Turn) -> TurnEvent | None:
     return stored or TurnFailed(code="store_unavailable", message=message, status=503, **sums(turn))
 
 
-async def _release(turn: Turn, finish: Finish, event: TurnEvent, written: bool) -> None:
-    """Gives back lock, slot and reservation in every outcome; a key whose run came to nothing is free again (R4.4)."""
+def _leave(turn: Turn, finish: Finish, written: bool) -> Awaitable[None]:
+    """Gives back lock, slot and reservation, in every outcome: on its way when this returns. What it returns is to be awaited.
+
+    So whoever has heard of the end comes after it, and need not wait for the store's answer.
+    """
     try:
         if turn.entered:
             after = _transcript_after(turn, finish, written)
-            await leases.exit(turn.execution_id, real_tokens=finish.usage.total_tokens, transcript=after)
-        elif turn.claim is not None:
-            await leases.abandon(turn.claim)
-        if turn.request.idempotency is not None and not turn.produced and isinstance(event, TurnFailed | TurnCancelled):
-            await idempotency.release(turn.request.idempotency)
+            return leases.exit(turn.execution_id, real_tokens=finish.usage.total_tokens, transcript=after)
+        return leases.abandon(turn.claim) if turn.claim is not None else nothing()
     except Exception:
         logger.exception("the lease of run %s is left to lapse", turn.execution_id)
+        return nothing()
+
+
+async def _left(turn: Turn, leaving: Awaitable[None]) -> None:
+    try:
+        await leaving
+    except Exception:
+        logger.exception("the lease of run %s is left to lapse", turn.execution_id)
+
+
+async def _free_key(turn: Turn, event: TurnEvent) -> None:
+    """A key whose run came to nothing is free again (R4.4)."""
+    if turn.request.idempotency is None or turn.produced or not isinstance(event, TurnFailed | TurnCancelled):
+        return
+    try:
+        await idempotency.release(turn.request.idempotency)
+    except Exception:
+        logger.exception("the idempotency key of run %s is left as it is", turn.execution_id)
 
 
 def _transcript_after(turn: Turn, finish: Finish, written: bool) -> Transcript | None:

@@ -5,12 +5,12 @@ import contextlib
 import threading
 import time
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import count
 from uuid import UUID
 
 from chat import claims
-from chat.claims import MAX_WAITING_TURNS, UNCHANGED, Claim, Entered, Entry, Interrupts, NewHistory, Waiting
+from chat.claims import MAX_WAITING_TURNS, UNCHANGED, Claim, Entered, Entry, Interrupts, NewHistory, Waiting, nothing
 from chat.errors import TurnError
 from chat.gates import RateClaim, RateState
 from chat.transcripts import Cache, cache
@@ -225,9 +225,13 @@ class MemoryLeases:
         """The claim holds nothing and waits for nothing any more, whatever its state was. `again`: it is made anew, and counts then."""
         self._leave(claim.execution_id, 0, again=again)
 
-    async def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
-        """The turn is over: settles its tokens, keeps the new history, frees its lock and slot, wakes who is next."""
+    def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> Awaitable[None]:
+        """The turn is over: settles its tokens, keeps the new history, frees its lock and slot, wakes who is next.
+
+        Done, or on its way to the store, when this returns; what it returns is to be awaited.
+        """
         self._leave(execution_id, real_tokens, transcript)
+        return nothing()
 
     def _leave(self, execution_id: UUID, real_tokens: int, transcript: NewHistory = UNCHANGED, *, again: bool = False) -> None:
         with self._mutex:

@@ -7,9 +7,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from django.conf import settings
 
 from agents import ids
 from chat import claims, redis
-from chat.claims import LEASE_S, MAX_WAITING_TURNS, UNCHANGED, Claim, Entered, Entry, Interrupts, NewHistory, Waiting
+from chat.claims import LEASE_S, MAX_WAITING_TURNS, UNCHANGED, Claim, Entered, Entry, Interrupts, NewHistory, Waiting, nothing
 from chat.errors import TurnError
 from chat.gates import RateState
 from chat.redisclient import Argument, Script
@@ -147,7 +146,7 @@ class RedisLeases:
             with self._bell.listening(claim.execution_id, held.woken):
                 return await self._turn_of(held)
         except TimeoutError as error:
-            await self._leave(claim.execution_id, 0)
+            await self.exit(claim.execution_id, real_tokens=0)
             raise TurnError("timeout") from error
         except BaseException:
             self._give_up(claim.execution_id)
@@ -171,12 +170,9 @@ class RedisLeases:
     def _give_up(self, execution_id: UUID) -> None:
         """After a cancelled request, which may still be under way: leaves a little later, without making the canceller wait."""
         if execution_id in self._held:
-            self._later(self._leave_later(self._held.pop(execution_id)))
-
-    def _later(self, leaving: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(leaving)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+            task = asyncio.get_running_loop().create_task(self._leave_later(self._held.pop(execution_id)))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     async def _leave_later(self, held: Held) -> None:
         await asyncio.sleep(0.05)
@@ -187,18 +183,15 @@ class RedisLeases:
         if held is not None:
             await self._depart(held, 0, again=again)
 
-    async def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
-        """Never fails: what Redis does not hear of lapses by itself (RUN-34). Nobody waits for the answer: whatever this process asks
-        of Redis comes after it, and so, by far, does whoever heard of the end and asks by way of another process.
-        """
-        await self._leave(execution_id, real_tokens, transcript)
-
-    async def _leave(self, execution_id: UUID, real_tokens: int, transcript: NewHistory = UNCHANGED) -> None:
+    def exit(self, execution_id: UUID, *, real_tokens: int, transcript: NewHistory = UNCHANGED) -> Awaitable[None]:
+        """One round trip. Never fails: what Redis does not hear of lapses by itself (RUN-34)."""
         held = self._held.pop(execution_id, None)
-        if held is not None:
-            await self._depart(held, real_tokens, transcript)
+        return nothing() if held is None else self._depart(held, real_tokens, transcript)
 
-    async def _depart(self, held: Held, real_tokens: int, transcript: NewHistory = UNCHANGED, *, again: bool = False) -> None:
+    def _depart(
+        self, held: Held, real_tokens: int, transcript: NewHistory = UNCHANGED, *, again: bool = False
+    ) -> Coroutine[Any, Any, None]:
+        """Is on its way when this returns; whether it arrives is to be awaited."""
         claim = held.claim
         if claim.session_id is not None:
             claims.keep(self._transcripts, claim.session_id, transcript)
@@ -207,17 +200,13 @@ class RedisLeases:
         keys[0] = f"{keys[0]}:{held.window}"
         history = _history_arguments(transcript, held.stored_version)
         left = ids.text(claim.execution_id), settled, TurnBell.CHANNEL, *history, settings.RUN_CACHE_TTL, -int(again)
-        if not _exit.post(keys, left, partial(self._exit_soon, keys, left)):
-            await self._exit(keys, left)
+        return self._departed(claim, _exit.run(keys, left))
 
-    async def _exit(self, keys: Sequence[str], left: Sequence[Argument]) -> None:
+    async def _departed(self, claim: Claim, leaving: Awaitable[Any]) -> None:
         try:
-            await _exit.run(keys, left)
+            await leaving
         except Unreachable as error:
-            logger.warning("the lease of run %s is left to lapse: %s", left[0], error)
-
-    def _exit_soon(self, keys: Sequence[str], left: Sequence[Argument]) -> None:
-        self._later(self._exit(keys, left))
+            logger.warning("the lease of run %s is left to lapse: %s", claim.execution_id, error)
 
     async def renew(self) -> list[UUID]:
         """Renews the leases of this process; returns the executions whose lock another one has taken: they should stop."""

@@ -5,8 +5,8 @@ Only chat.redis and what is for several processes alone may import this: it take
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1
 from pathlib import Path
@@ -36,12 +36,19 @@ class Calls:
     lines: "ConnectionPool"
     line: Line | None = None
     dialling: "asyncio.Task[Line] | None" = None
-    scripts: set[str] = field(default_factory=set)
-    """Digests of those that were run over this line: its store knows them, unless somebody has it forget them."""
 
     async def call(self, command: Command) -> Any:
-        """The answer to one command, sent again once when the connection broke. Raises RedisError or OSError."""
-        answer = await (self._open() or await self._dialled()).ask(command)
+        """The answer to one command. Raises RedisError or OSError."""
+        return await self.answer(self.ask(command), command)
+
+    def ask(self, command: Command) -> "asyncio.Future[Any] | None":
+        """Sends it in its order among what is asked here; answer() is to follow. None: there is no line yet, and nothing was sent."""
+        line = self._open()
+        return None if line is None else line.ask(command)
+
+    async def answer(self, asked: "asyncio.Future[Any] | None", command: Command) -> Any:
+        """To what was asked; it is sent again once when the connection broke. Raises RedisError or OSError."""
+        answer = await (asked or (self._open() or await self._dialled()).ask(command))
         if isinstance(answer, LostConnection):
             answer = await (self._open() or await self._dialled()).ask(command)
         if isinstance(answer, Exception):
@@ -65,11 +72,6 @@ class Calls:
         line = self._open() or await self._dialled()
         return [await answer for answer in [line.ask(command) for command in commands]]
 
-    def post(self, command: Command) -> "asyncio.Future[Any] | None":
-        """Sends it in its order among what is asked here, and does not wait. None: not without dialling."""
-        line = self._open()
-        return line.ask(command) if line is not None else None
-
     def _open(self) -> Line | None:
         return self.line if self.line is not None and self.line.is_open else None
 
@@ -82,7 +84,6 @@ class Calls:
     async def _dial(self) -> Line:
         async with asyncio.timeout(TIMEOUT_S):
             self.line = await dial(self.lines.make_connection())  # type: ignore[no-untyped-call]  # redis-py's is
-        self.scripts.clear()
         return self.line
 
     async def close(self) -> None:
@@ -133,23 +134,17 @@ class Script:
     def _digest(self) -> str:
         return sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        """One round trip; two when the store does not know the script (after its restart). Raises RedisError or OSError."""
+    def run(self, keys: Sequence[str], arguments: Sequence[Argument]) -> Coroutine[Any, Any, Any]:
+        """Sends it where there is a line; its answer is to be awaited, which raises RedisError or OSError.
+
+        One round trip; two when the store does not know the script (after its restart).
+        """
+        command = ["EVALSHA", self._digest, len(keys), *keys, *arguments]
+        return self._answer(here().ask(command), command)
+
+    async def _answer(self, asked: "asyncio.Future[Any] | None", command: list[Argument]) -> Any:
         calls = here()
         try:
-            answer = await calls.call(["EVALSHA", self._digest, len(keys), *keys, *arguments])
+            return await calls.answer(asked, command)
         except NoScriptError:
-            answer = await calls.call(["EVAL", self._text, len(keys), *keys, *arguments])
-        calls.scripts.add(self._digest)
-        return answer
-
-    def post(self, keys: Sequence[str], arguments: Sequence[Argument], failed: Callable[[], None]) -> bool:
-        """Has it run in its order among what is asked here, and does not wait; `failed` is called if it was not. False: it is to be run."""
-        calls = here()
-        if self._digest not in calls.scripts:
-            return False
-        answer = calls.post(["EVALSHA", self._digest, len(keys), *keys, *arguments])
-        if answer is None:
-            return False
-        answer.add_done_callback(lambda done: failed() if isinstance(done.result(), Exception) else None)
-        return True
+            return await calls.call(["EVAL", self._text, *command[2:]])

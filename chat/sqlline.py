@@ -55,7 +55,10 @@ class Line:
         return self._done is not None
 
     def send(self, statements: Sequence[Statement], done: Done) -> None:
-        """All of them in one transaction. `done` is called once, perhaps at once."""
+        """All of them in one transaction, which is PostgreSQL's own for what is sent up to one synchronisation: the answer to that
+
+        is the commit's, errors included. `done` is called once, perhaps at once.
+        """
         self._done = done
         try:
             for text, values in statements:

@@ -108,9 +108,9 @@ def end(value: Finish) -> Usual | None:
     return _ENDS if value.stored and value.in_history and not (value.waited or value.reopens) else None
 
 
-_ASKED_KNOWN = {"session": "session", "execution_id": "id", "text": "message", "created_at": "created_at"}
-"""Columns of a question whose values a run's row has, too: each is sent once, as nothing takes PostgreSQL longer than reading it."""
-_asked_own = own(ASKED, (*_ASKED_KNOWN, "position"))
+_ASKED_KNOWN = {"session": "session", "execution_id": "id", "text": "message", "created_at": "created_at", "position": "place"}
+"""Columns of a question whose values the rest of the row has, too: each is sent once, as nothing takes PostgreSQL longer than reading."""
+_asked_own = own(ASKED, _ASKED_KNOWN)
 
 
 def _begin_row(number: int, value: Begin) -> tuple[Any, ...]:
@@ -127,8 +127,8 @@ def _begin() -> tuple[bytes, range]:
     new = sqltext.Record()
     number, version, by_name = new.plain("integer"), new.plain("bigint"), new.plain("boolean")
     run = new.of(Execution, BEGUN)
-    known = dict(zip(BEGUN, run, strict=True))
-    asked = new.of(Message, ASKED, {"position": "new.place", **{name: known[same] for name, same in _ASKED_KNOWN.items()}})
+    known = {**dict(zip(BEGUN, run, strict=True)), "place": "new.place"}
+    asked = new.of(Message, ASKED, {name: known[same] for name, same in _ASKED_KNOWN.items()})
     catalog = f"{CatalogVersion._meta.db_table} WHERE id = 1"
     is_usual = f"version = {version} AND status = 'active' AND paused_execution_id IS NULL AND (name IS NOT NULL OR NOT {by_name})"
     columns = f"version, status, paused_execution_id, name, {NEXT_PLACE} AS place"
@@ -146,10 +146,12 @@ def _begin() -> tuple[bytes, range]:
 
 
 _COUNTS_KNOWN = {"context_tokens": "context_tokens", "last_message_at": "completed_at"}
-_ANSWER_KNOWN = {"execution_id": "id", "text": "response", "created_at": "completed_at"}
-"""Likewise of a conversation's counts and of an answer, in the row of the end; an answer's session and place in history are known, too."""
+_ANSWER_KNOWN = {
+    "session": "session", "in_history": "in_history", "execution_id": "id", "text": "response", "created_at": "completed_at",
+}  # fmt: skip
+"""Likewise of a conversation's counts, and of an answer."""
 _counts_own = own(COUNT_COLUMNS, _COUNTS_KNOWN)
-_answer_own = own(MESSAGE, (*_ANSWER_KNOWN, "session", "in_history"))
+_answer_own = own(MESSAGE, _ANSWER_KNOWN)
 
 
 def _finish_row(number: int, value: Finish) -> tuple[Any, ...]:
@@ -165,8 +167,9 @@ def _end() -> tuple[bytes, range]:
     end, asked = new.of(Execution, END_COLUMNS), new.of(Message, _ASKED_STATE)
     known = dict(zip(END_COLUMNS, end, strict=True))
     counts = new.of(ChatSession, COUNT_COLUMNS, {name: known[same] for name, same in _COUNTS_KNOWN.items()})
-    answered = {"session": counts[-1], "in_history": asked[1], **{name: known[same] for name, same in _ANSWER_KNOWN.items()}}
-    answer = new.of(Message, MESSAGE, answered)
+    known["session"] = counts[COUNT_COLUMNS.index("id")]
+    known["in_history"] = asked[_ASKED_STATE.index("in_history")]
+    answer = new.of(Message, MESSAGE, {name: known[same] for name, same in _ANSWER_KNOWN.items()})
     is_ours = f"id = %s AND attempt_number = %s AND {OPEN}"
     text = f"""
         WITH given AS (SELECT new.* FROM {new.table}),

@@ -190,7 +190,7 @@ def _lines(response: HttpResponseBase, request_id: str, length: int | None = Non
     fields = [*response.items(), ("X-Request-Id", request_id), *getattr(response, "wire_headers", {}).items()]
     if length is not None and not response.has_header("Content-Length"):
         fields.append(("Content-Length", str(length)))
-    lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
+    lines = "".join([f"{name}: {value}\r\n" for name, value in fields])  # and no other line breaks than these:
     if not lines.count("\r") == lines.count("\n") == len(fields) or "\0" in lines:
         raise BadHeaderError("a header has a line break")
     return lines.encode("latin-1")

@@ -54,6 +54,16 @@ async def entered(leases: RedisLeases, **rest: Any) -> Any:
     return wanted
 
 
+@pytest.mark.usefixtures("store")
+async def test_what_is_on_its_way_back_when_a_process_closes_arrives() -> None:
+    first = new()
+    wanted = await entered(first)
+    leaving = first.exit(wanted.execution_id, real_tokens=0)
+    await redis.close()
+    await leaving
+    assert await owner_of(new()) is None
+
+
 # Leases lapse
 
 

@@ -300,6 +300,16 @@ async def test_a_bad_member_fails_alone(site: Site) -> None:
     assert await store.run(Execution.objects.count) == 2
 
 
+async def test_what_refers_to_nothing_fails_alone_and_at_the_end_of_the_transaction(site: Site) -> None:
+    """Foreign keys are looked at by its commit: on the event loop's own connection, by what ends the exchange."""
+    values = [site.turn(await site.conversation()) for _ in range(3)]
+    values[1].request = replace(values[1].request, agent=replace(site.spec, id=uuid7()))
+    found = await asyncio.gather(*[begin(value) for value in values], return_exceptions=True)
+    assert [type(each) for each in found].count(list) == 2
+    assert await store.run(Execution.objects.count) == 2
+    assert (await begin(site.turn(await site.conversation())))[0].admitted
+
+
 async def test_what_is_unusual_waits_for_what_came_before(site: Site) -> None:
     session = await site.conversation()
     value = site.turn(session)

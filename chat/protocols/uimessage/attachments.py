@@ -96,6 +96,10 @@ class FileAnswer(StreamAnswer):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    def close(self) -> None:
+        """For an answer that is never written (HEAD)."""
+        self._file.close()
+
 
 def _uploaded(row: Attachment) -> dict[str, Any]:
     return {"attachmentId": str(row.id), "file": {"name": row.name, "mimeType": row.mime_type, "sizeInBytes": row.size_bytes}}

@@ -175,8 +175,10 @@ def test_strangers_and_guests_cannot_tell_a_foreign_file_from_none(server: Serve
 )
 def test_a_signed_address_is_a_download_for_whoever_has_it(server: Server, owner: httpx.Client, data: bytes, name: str, kind: str) -> None:
     path = signed_path(server, uploaded(owner, data, name, kind))
+    logged = len(server.log)
     with http(server, None) as anyone:
         answer, head = anyone.get(path), anyone.head(path)
+    assert "Traceback" not in server.log[logged:]
     assert (answer.status_code, answer.content) == (200, data)
     assert (head.status_code, head.content) == (200, b"")
     for headers in (answer.headers, head.headers):
